@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Linux x86-64, Python 3.11 to 3.13 with venv, make: nothing else. Everything lands in .venv, node_modules, build.
+
+PYTEST_ARGS ?=
+LOCK_ARGS ?=
+PY := .venv/bin/python
+
+# The Node.js of .venv, so that no system node is needed or picked up.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo demo-check test check sim figures fresh clean lock install-demo install-dev
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: install-demo ## a whole market on this machine: chain, provers, verifier, client, attacks
+	@mkdir -p build
+	$(PY) examples/demo.py
+
+demo-check: install-demo ## assert what the last demo wrote to build/demo.json
+	$(PY) examples/demo_check.py build/demo.json
+
+test: install-dev ## all tests: Python and Solidity
+	@mkdir -p build
+	$(PY) -m pytest --junitxml=build/pytest.xml $(PYTEST_ARGS)
+	$(PY) -m contracts.forge
+
+check: install-dev ## ruff and mypy --strict
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+sim: install-demo ## the market in a simulated, faulty world: 30 nodes, 500 jobs
+	@.venv/bin/proofmesh sim run --nodes 30 --jobs 500 --seed 7 --json
+
+figures: install-dev ## measure what the docs quote; writes build/figures.json
+	@mkdir -p build
+	$(PY) benchmarks/figures.py
+
+fresh: ## clone HEAD to a temporary folder; empty HOME, no compiler; then demo, demo-check, test
+	@scripts/fresh.sh
+
+clean: ## remove .venv, node_modules, build and caches of this checkout
+	rm -rf .venv node_modules build contracts/out contracts/cache
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+lock: install-dev ## resolve the lock files again (LOCK_ARGS=--upgrade takes new versions)
+	@scripts/lock.sh $(LOCK_ARGS)
+
+install-demo: ## install what demo and sim need (done by them, skipped when done)
+	@scripts/install.sh demo
+
+install-dev: ## install what test and check need (done by them, skipped when done)
+	@scripts/install.sh dev
