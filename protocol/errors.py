@@ -208,3 +208,200 @@ class BundleRefusedError(NetworkError):
 
     code = "PM-NET-021"
     remedy = "Raise the limit if you trust the publisher; otherwise do not pull this bundle."
+
+
+# --- node: settings, folder, keys, journal ------------------------------------------------
+
+
+class SettingsError(ConfigError):
+    """A key of config.toml, the environment or a flag is unknown or has no acceptable value."""
+
+    code = "PM-CFG-002"
+    remedy = "Correct the key, or run `proofmesh config show` to see what is accepted."
+
+
+class FolderLockedError(ConfigError):
+    """Another process works on the same data folder."""
+
+    code = "PM-CFG-003"
+    remedy = "Stop the other daemon, or give this one its own folder with --data-dir."
+
+
+class FolderError(ConfigError):
+    """The data folder cannot be made, is open to other users, or its disk is full."""
+
+    code = "PM-CFG-004"
+    remedy = "Check owner, mode (chmod 700) and free space of the data folder."
+
+
+class KeystoreError(ConfigError):
+    """The keystore file is missing, unreadable or not a Web3 Secret Storage v3 file."""
+
+    code = "PM-KEY-001"
+    remedy = "Run `proofmesh init`, or restore the keystore from your copy."
+
+
+class WrongPasswordError(KeystoreError):
+    """The password does not open the keystore."""
+
+    code = "PM-KEY-002"
+    remedy = "Try again; a keystore cannot be opened without its password."
+
+
+class NoPasswordError(KeystoreError):
+    """No password was given and there is nobody to ask."""
+
+    code = "PM-KEY-003"
+    remedy = "Give a file with --password-file or PROOFMESH_PASSWORD_FILE."
+
+
+class JournalError(ProofmeshError):
+    """The journal cannot be opened, read or written."""
+
+    code = "PM-JRN-001"
+    exit_code = 3
+    remedy = "Check that the data folder is on a local disk with free space."
+
+
+class JournalFormatError(JournalError):
+    """The journal was written by another version, or is no journal at all."""
+
+    code = "PM-JRN-002"
+    remedy = "Use the version that wrote it, or start in a new data folder."
+
+
+class JournalCorruptError(JournalError):
+    """A record of the journal is damaged; going on could pay or act twice."""
+
+    code = "PM-JRN-003"
+    remedy = "Restore the data folder from a copy; funds on-chain are safe and can be withdrawn."
+
+
+class VaultError(ProofmeshError):
+    """A secret in the vault is missing, or its name is not acceptable."""
+
+    code = "PM-VLT-001"
+    remedy = "The secret may have been erased after the job's final deadline."
+
+
+# --- node: chain --------------------------------------------------------------------------
+
+
+class ChainError(ProofmeshError):
+    """The chain or the RPC in front of it did not do what was asked."""
+
+    code = "PM-RPC-001"
+    exit_code = 4
+    remedy = "Check rpc_url, and that the chain's node is running."
+
+
+class RpcDownError(ChainError):
+    """Nobody answers at the RPC's address."""
+
+    code = "PM-RPC-002"
+
+
+class RpcTimeoutError(ChainError):
+    """The RPC took the request but did not answer in time."""
+
+    code = "PM-RPC-003"
+
+
+class RpcMalformedError(ChainError):
+    """The answer is not what the JSON-RPC or Ethereum specification allows."""
+
+    code = "PM-RPC-004"
+    remedy = "Check that rpc_url is an Ethereum JSON-RPC endpoint."
+
+
+class RpcRefusedError(ChainError):
+    """The RPC answered with an error that is not a revert."""
+
+    code = "PM-RPC-005"
+    remedy = "Read the RPC's own message; the request may exceed its limits."
+
+
+class WrongChainError(ChainError):
+    """The RPC serves another chain than the one configured."""
+
+    code = "PM-RPC-006"
+    remedy = "Set rpc_url and chain_id to the same chain."
+
+
+class RevertedError(ChainError):
+    """A contract refused the call; `data` is what it reverted with."""
+
+    code = "PM-RPC-007"
+    remedy = "Look the reason up in the contract's errors."
+
+    def __init__(self, message: str, *, data: bytes = b"", remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.data = data
+
+
+class ReorgTooDeepError(ChainError):
+    """The chain replaced more blocks than the follower remembers."""
+
+    code = "PM-RPC-008"
+    remedy = "The chain was reset or replaced: start in a new data folder."
+
+
+class TransactionRevertedError(RevertedError):
+    """The transaction was mined and failed; its gas is spent."""
+
+    code = "PM-TX-001"
+
+
+class TransactionTimeoutError(ChainError):
+    """The transaction was not mined in time; it is journalled and may still be mined."""
+
+    code = "PM-TX-002"
+    exit_code = 6
+    remedy = "Run the command again: the same transaction is followed, none is sent twice."
+
+
+class InsufficientFundsError(ChainError):
+    """The account cannot pay the value and the gas of the transaction."""
+
+    code = "PM-TX-003"
+    exit_code = 7
+    remedy = "Send ETH to the account (on a devnet: `proofmesh devnet faucet`)."
+
+
+class NonceTakenError(ChainError):
+    """Another program sent a transaction with the nonce that this one was signed for."""
+
+    code = "PM-TX-004"
+    remedy = "Use the account's key in one node only."
+
+
+class TransactionKeyReusedError(ChainError):
+    """One idempotency key was used for two different transactions."""
+
+    code = "PM-TX-005"
+    remedy = "This is a defect of proofmesh: please report it."
+
+
+# --- node: processes ----------------------------------------------------------------------
+
+
+class WorkerDiedError(ProofmeshError):
+    """A proving worker was killed or crashed; the next job gets a new one."""
+
+    code = "PM-WRK-001"
+    remedy = "Check free memory: proving a large circuit may need more than there is."
+
+
+class AnvilMissingError(ConfigError):
+    """No anvil binary was found."""
+
+    code = "PM-DEV-001"
+    remedy = "Run `npm install @foundry-rs/anvil-linux-amd64`, or name the binary with --anvil."
+
+
+class AnvilFailedError(ProofmeshError):
+    """anvil ended or did not answer after it was started."""
+
+    code = "PM-DEV-002"
+    exit_code = 4
+    remedy = "Read its log; the port may be in use."
