@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a proof costs a prover, what it asks, and why it declines: the preflight.
+
+Costs are proving time at a rate, and gas. When the client's verifier fee does not cover the gas of a
+settlement, the rest is the prover's cost too: small proofs must not lose money. The royalty comes out
+of the price, so the price is grossed up by it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from market import refusals
+from market.instants import MILLISECOND, ceil_seconds, to_seconds
+from protocol.scalars import ZERO_ADDRESS
+from protocol.structs import REQUEST_FOR_QUOTES, Order
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """An operator's figures. Rates in wei, gas in units, margins in basis points."""
+
+    wei_per_ms: int = 2_000_000_000
+    margin_bps: int = 1_000
+    capacity: int = 2
+    """Proofs at a time; twice as many jobs are taken."""
+    exposure_cap: int = 10**17
+    """Most that may be unsecured with one client, in wei; above it a lock is needed."""
+    lock_above_ms: int = 30_000
+    """Proofs that take longer are done under a lock."""
+    settle_gas: int = 420_000
+    lock_gas: int = 160_000
+    promise_slack: int = 20
+    """Seconds added to the estimate: batch wait, block time and reorg depth."""
+    settle_margin: int = 5
+    """Seconds before the promise at which the prover settles without the verifier."""
+    verifier_patience: int = 8
+    """Seconds that a verifier is given to settle."""
+    input_patience: int = 10
+    """Seconds that a client is given to send the input after the award."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What the prover would take."""
+
+    price: int
+    promise_at: int
+    locks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """Why it does not bid; `quote` is rounded, zero unless price is the reason."""
+
+    code: str
+    quote: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the prover knows when an order comes in. Amounts in wei, times in ms and instants."""
+
+    now: int
+    proving_ms: int | None
+    """Estimate for the program; None if it is not served."""
+    broken: bool
+    jobs_ahead: int
+    exposure: int
+    """Unsecured with this client now."""
+    client_balance: int
+    own_balance: int
+    gas_price: int
+    locked_by_other: bool
+    secured: bool
+    """A voided lock of this order still holds the client's funds."""
+
+
+def preflight(order: Order, tariff: Tariff, situation: Situation) -> Quote | Decline:
+    """Return a quote within the order's cap and deadlines, or the first reason to decline."""
+    if order.kind != REQUEST_FOR_QUOTES or order.token != ZERO_ADDRESS or order.consumer != ZERO_ADDRESS:
+        return Decline(refusals.UNSUPPORTED_ORDER)
+    if situation.proving_ms is None:
+        return Decline(refusals.UNKNOWN_PROGRAM)
+    if situation.broken:
+        return Decline(refusals.PROGRAM_BROKEN)
+    if situation.locked_by_other:
+        return Decline(refusals.ORDER_TAKEN)
+    if situation.jobs_ahead >= 2 * tariff.capacity:
+        return Decline(refusals.AT_CAPACITY)
+    return _offer(order, tariff, situation, situation.proving_ms)
+
+
+def _offer(order: Order, tariff: Tariff, situation: Situation, proving_ms: int) -> Quote | Decline:
+    if not situation.secured and situation.client_balance < order.price_cap + order.verifier_fee:
+        return Decline(refusals.UNFUNDED)
+    promise_at = _promise(tariff, situation, proving_ms)
+    if promise_at > order.promise_by:
+        return Decline(refusals.DEADLINE_TOO_SOON)
+    exposed = situation.exposure + order.price_cap + order.verifier_fee > tariff.exposure_cap
+    locks = not situation.secured and (proving_ms > tariff.lock_above_ms or exposed)
+    if locks and order.collateral > situation.own_balance:
+        return Decline(refusals.COLLATERAL_SHORT)
+    price = asking_price(order, tariff, situation.gas_price, proving_ms, locks)
+    if price > order.price_cap:
+        return Decline(refusals.PRICE_TOO_LOW, rounded_up(price))
+    return Quote(price, promise_at, locks)
+
+
+def asking_price(order: Order, tariff: Tariff, gas_price: int, proving_ms: int, locks: bool) -> int:
+    """Return the least price, in wei, that covers cost and margin after the royalty."""
+    return gross_of_royalty(cost(order, tariff, gas_price, proving_ms, locks), tariff.margin_bps, order)
+
+
+def cost(order: Order, tariff: Tariff, gas_price: int, proving_ms: int, locks: bool) -> int:
+    """Return what the job costs the prover, in wei: time, uncovered settlement gas, lock gas."""
+    settlement = max(0, tariff.settle_gas * gas_price - order.verifier_fee)
+    lock = tariff.lock_gas * gas_price if locks else 0
+    return proving_ms * tariff.wei_per_ms + settlement + lock
+
+
+def gross_of_royalty(net: int, margin_bps: int, order: Order) -> int:
+    """Return the price of which, after the royalty, `net` and the margin remain."""
+    with_margin = -(-net * (10_000 + margin_bps) // 10_000)
+    return -(-with_margin * 10_000 // max(1, 10_000 - order.royalty_bps))
+
+
+def rounded_up(wei: int) -> int:
+    """Return an amount rounded up to two significant digits: a quote, not the exact floor."""
+    unit = 10 ** max(0, len(str(wei)) - 2)
+    return -(-wei // unit) * unit
+
+
+def _promise(tariff: Tariff, situation: Situation, proving_ms: int) -> int:
+    waiting = -(-situation.jobs_ahead // tariff.capacity) * proving_ms
+    return to_seconds(situation.now) + ceil_seconds((waiting + 2 * proving_ms) * MILLISECOND) + (
+        tariff.promise_slack
+    )

@@ -1,0 +1,533 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The prover's machine: preflight, bid, witness, (lock), prove, have it settled.
+
+| phase | waits for | at its deadline |
+| --- | --- | --- |
+| QUOTED | the award of its bid | the bid is over, forgotten |
+| AWARDED | the sealed input | dropped |
+| WITNESSING | the worker's word that the input fits | dropped |
+| LOCKING | the lock on-chain | dropped |
+| PROVING | the proof | too late, dropped |
+| SENT | the verifier's settlement | settles by itself, a margin before the promise |
+| SETTLING | its own settlement | too late, dropped |
+| DONE, DROPPED | nothing | forgotten after the end of the order |
+
+The witness exists before anything is committed, so a bad input costs nobody a slash. Nothing is
+settled twice: the chain's word ends every job, whoever sent the transaction. A failed proof of a
+program opens a circuit breaker: what is locked is finished, nothing more is bid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from market import refusals
+from market.effects import (
+    ComputeWitness,
+    Effect,
+    EraseSecrets,
+    Report,
+    SendBid,
+    SendProof,
+    SendRefusal,
+    StartProof,
+    SubmitLock,
+    SubmitSettlement,
+    Unexpected,
+)
+from market.events import (
+    PROVER_EVENTS,
+    AwardReceived,
+    ChainExpired,
+    ChainLocked,
+    ChainSettled,
+    Event,
+    FundsChanged,
+    InputOpened,
+    InputRejected,
+    JobEvent,
+    LockFailed,
+    OrderSeen,
+    ProgramServed,
+    ProofFailed,
+    ProofReady,
+    SettlementFailed,
+    Tick,
+    VerifierAnswered,
+    VerifierGone,
+    VerifierSeen,
+    WitnessReady,
+)
+from market.instants import SECOND, end_of, to_seconds
+from market.pricing import Decline, Situation, Tariff, preflight
+from protocol.binding import market_binding
+from protocol.eip712 import digest
+from protocol.structs import Award, Bid, Network, Order
+
+BID_LIFE = 30
+"""Seconds that a bid stands."""
+PROOF_ATTEMPTS = 3
+"""How often the proof of a locked job is tried."""
+
+
+class Phase(StrEnum):
+    """Where a prover's job stands."""
+
+    QUOTED = "quoted"
+    AWARDED = "awarded"
+    WITNESSING = "witnessing"
+    LOCKING = "locking"
+    PROVING = "proving"
+    SENT = "sent"
+    SETTLING = "settling"
+    DONE = "done"
+    DROPPED = "dropped"
+
+
+BUSY = frozenset({Phase.AWARDED, Phase.WITNESSING, Phase.LOCKING, Phase.PROVING})
+"""Phases that take up proving capacity."""
+EXPOSED = BUSY | {Phase.SENT, Phase.SETTLING}
+"""Phases in which the client owes, unsecured unless locked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One order that this prover has bid on."""
+
+    order: Order
+    order_hash: bytes
+    phase: Phase
+    peer: str
+    bid: Bid
+    issued_at: int
+    deadline: int
+    award: Award | None = None
+    signature: bytes = b""
+    settler: bytes = bytes(20)
+    proof: ProofReady | None = None
+    locked: bool = False
+    attempts: int = 0
+    outcome: str = ""
+    earned: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A prover: its account and tariff, what it serves, its funds, its jobs."""
+
+    network: Network
+    account: bytes
+    payout: bytes
+    tariff: Tariff = field(default_factory=Tariff)
+    programs: Mapping[bytes, int] = field(default_factory=dict)
+    """program id -> estimated proving time in ms, for audited bundles."""
+    broken: frozenset[bytes] = frozenset()
+    verifiers: Mapping[bytes, VerifierSeen] = field(default_factory=dict)
+    balance: int = 0
+    gas_price: int = 0
+    locks: Mapping[bytes, ChainLocked] = field(default_factory=dict)
+    """Locks of orders not settled or expired yet, as the chain told them."""
+    jobs: Mapping[bytes, Job] = field(default_factory=dict)
+
+
+Effects = tuple[Effect, ...]
+Step = tuple[State, Effects]
+
+
+def transition(state: State, event: Event) -> Step:
+    """Return the state after an event, and what is to be done. Total: never raises for any event."""
+    general = _GENERAL.get(type(event))
+    if general is not None:
+        return general(state, event)
+    if not isinstance(event, JobEvent):
+        return state, (Unexpected(bytes(32), type(event).__name__, "any"),)
+    state = _note_chain(state, event)
+    job = state.jobs.get(event.order_hash)
+    if job is not None:
+        return TABLE[job.phase, type(event)](state, job, event)
+    if isinstance(event, AwardReceived):
+        return state, (SendRefusal(event.order_hash, event.peer, refusals.BID_UNKNOWN, 0),)
+    if isinstance(event, (ChainLocked, ChainSettled, ChainExpired)):
+        return state, ()
+    return state, (Unexpected(event.order_hash, type(event).__name__, "unknown"),)
+
+
+def next_deadline(state: State) -> int | None:
+    """Return the instant at which a `Tick` is due, None when nothing waits."""
+    return min((job.deadline for job in state.jobs.values()), default=None)
+
+
+def exposure(state: State, client: bytes) -> int:
+    """Return what this client owes for unlocked jobs in flight, in wei."""
+    return sum(
+        job.bid.price + job.order.verifier_fee
+        for job in state.jobs.values()
+        if job.order.client == client and job.phase in EXPOSED and not job.locked
+    )
+
+
+# --- what is true of the world -----------------------------------------------------------
+
+
+def _program(state: State, event: ProgramServed) -> Step:
+    programs = {**state.programs, event.program_id: event.proving_ms}
+    return replace(state, programs=programs, broken=state.broken - {event.program_id}), ()
+
+
+def _verifier(state: State, event: VerifierSeen) -> Step:
+    return replace(state, verifiers={**state.verifiers, event.account: event}), ()
+
+
+def _verifier_gone(state: State, event: VerifierGone) -> Step:
+    rest = {key: known for key, known in state.verifiers.items() if key != event.account}
+    return replace(state, verifiers=rest), ()
+
+
+def _funds(state: State, event: FundsChanged) -> Step:
+    return replace(state, balance=event.balance, gas_price=event.gas_price), ()
+
+
+def _note_chain(state: State, event: JobEvent) -> State:
+    if isinstance(event, ChainLocked):
+        return replace(state, locks={**state.locks, event.order_hash: event})
+    if isinstance(event, (ChainSettled, ChainExpired)) and event.order_hash in state.locks:
+        return replace(state, locks={k: v for k, v in state.locks.items() if k != event.order_hash})
+    return state
+
+
+def _tick(state: State, event: Tick) -> Step:
+    effects: list[Effect] = []
+    for order_hash in [key for key, job in state.jobs.items() if job.deadline <= event.at]:
+        state, more = TABLE[state.jobs[order_hash].phase, Tick](state, state.jobs[order_hash], event)
+        effects += more
+    return state, tuple(effects)
+
+
+# --- bidding -----------------------------------------------------------------------------
+
+
+def _order_seen(state: State, event: OrderSeen) -> Step:
+    job = state.jobs.get(event.order_hash)
+    if job is not None:
+        committed = job.phase not in (Phase.QUOTED, Phase.DROPPED)
+        if committed or job.issued_at >= event.issued_at:
+            return state, ()
+    answer = preflight(event.order, state.tariff, _situation(state, event))
+    if isinstance(answer, Decline):
+        refusal = SendRefusal(event.order_hash, event.peer, answer.code, answer.quote)
+        said = Report(event.order_hash, "declined", event.order.client, answer.quote, answer.code)
+        return state, (said, refusal)
+    bid = Bid(
+        order_hash=event.order_hash,
+        prover=state.account,
+        payout=state.payout,
+        price=answer.price,
+        promise_at=answer.promise_at,
+        expires_at=to_seconds(event.at) + BID_LIFE,
+        locks=answer.locks,
+        sealing_key=event.sealing_key,
+    )
+    quoted = Job(
+        order=event.order,
+        order_hash=event.order_hash,
+        phase=Phase.QUOTED,
+        peer=event.peer,
+        bid=bid,
+        issued_at=event.issued_at,
+        deadline=end_of(bid.expires_at),
+    )
+    said = Report(event.order_hash, "bid", event.order.client, bid.price)
+    return _put(state, quoted), (said, SendBid(event.order_hash, event.peer, bid))
+
+
+def _situation(state: State, event: OrderSeen) -> Situation:
+    lock = state.locks.get(event.order_hash)
+    now = to_seconds(event.at)
+    return Situation(
+        now=event.at,
+        proving_ms=state.programs.get(event.order.program_id),
+        broken=event.order.program_id in state.broken,
+        jobs_ahead=_jobs_ahead(state),
+        exposure=exposure(state, event.order.client),
+        client_balance=event.client_balance,
+        own_balance=state.balance,
+        gas_price=state.gas_price,
+        locked_by_other=lock is not None and lock.promise_at >= now,
+        secured=lock is not None and lock.promise_at < now,
+    )
+
+
+def _jobs_ahead(state: State) -> int:
+    return sum(1 for job in state.jobs.values() if job.phase in BUSY)
+
+
+# --- from the award to the proof ---------------------------------------------------------
+
+
+def _award(state: State, job: Job, event: AwardReceived) -> Step:
+    code = _award_fault(state, job, event)
+    if code:
+        return state, (SendRefusal(job.order_hash, event.peer, code, 0),)
+    job = replace(
+        job,
+        phase=Phase.AWARDED,
+        peer=event.peer,
+        award=event.award,
+        signature=event.signature,
+        deadline=event.at + state.tariff.input_patience * SECOND,
+    )
+    return _put(state, job), (Report(job.order_hash, "won", job.order.client, event.award.price),)
+
+
+def _award_fault(state: State, job: Job, event: AwardReceived) -> str:
+    award, bid, now = event.award, job.bid, to_seconds(event.at)
+    if award.bid_hash != digest(state.network, bid):
+        return refusals.BID_UNKNOWN
+    if (award.prover, award.payout, award.price, award.promise_at) != (
+        bid.prover,
+        bid.payout,
+        bid.price,
+        bid.promise_at,
+    ):
+        return refusals.AWARD_MISMATCH
+    if now > bid.expires_at or (bid.locks and now > award.lock_by):
+        return refusals.BID_EXPIRED
+    if _jobs_ahead(state) >= 2 * state.tariff.capacity:
+        return refusals.AT_CAPACITY
+    owed = exposure(state, job.order.client) + bid.price + job.order.verifier_fee
+    if not bid.locks and job.order_hash not in state.locks and owed > state.tariff.exposure_cap:
+        return refusals.EXPOSURE_EXCEEDED
+    return ""
+
+
+def _award_again(state: State, job: Job, event: AwardReceived) -> Step:
+    """The same award twice is a resend; another one makes no sense."""
+    if event.award == job.award:
+        return state, ()
+    return state, (SendRefusal(job.order_hash, event.peer, refusals.AWARD_MISMATCH, 0),)
+
+
+def _award_over(state: State, job: Job, event: AwardReceived) -> Step:
+    return state, (SendRefusal(job.order_hash, event.peer, refusals.BID_EXPIRED, 0),)
+
+
+def _input_opened(state: State, job: Job, event: InputOpened) -> Step:
+    job = replace(job, phase=Phase.WITNESSING, deadline=end_of(job.bid.promise_at))
+    return _put(state, job), (ComputeWitness(job.order_hash, job.order),)
+
+
+def _input_rejected(state: State, job: Job, event: InputRejected) -> Step:
+    return _drop_and_tell(state, job, refusals.INPUT_INVALID)
+
+
+def _witness(state: State, job: Job, event: WitnessReady) -> Step:
+    if not job.bid.locks:
+        return _prove(state, job)
+    assert job.award is not None
+    if to_seconds(event.at) > job.award.lock_by:
+        return _drop_and_tell(state, job, refusals.BID_EXPIRED)
+    job = replace(job, phase=Phase.LOCKING)
+    return _put(state, job), (SubmitLock(job.order_hash, job.order, job.award, job.signature),)
+
+
+def _lock_failed(state: State, job: Job, event: LockFailed) -> Step:
+    return _drop_and_tell(state, job, refusals.LOCK_FAILED)
+
+
+def _locked(state: State, job: Job, event: ChainLocked) -> Step:
+    if event.prover != state.account:
+        return _drop(state, job, "locked by another prover")
+    return _prove(state, replace(job, locked=True))
+
+
+def _locked_elsewhere(state: State, job: Job, event: ChainLocked) -> Step:
+    if event.prover == state.account:
+        return state, ()
+    return _drop(state, job, "locked by another prover")
+
+
+def _prove(state: State, job: Job) -> Step:
+    settler = _settler(state, job)
+    job = replace(job, phase=Phase.PROVING, settler=settler, attempts=job.attempts + 1)
+    binding = market_binding(job.order_hash, job.bid.payout, settler)
+    said = Report(job.order_hash, "proving", job.order.client)
+    return _put(state, job), (said, StartProof(job.order_hash, job.order, binding))
+
+
+def _settler(state: State, job: Job) -> bytes:
+    """The verifier with the least fee that the order pays; this prover itself when there is none."""
+    willing = [v for v in state.verifiers.values() if v.least_fee <= job.order.verifier_fee]
+    if not willing:
+        return state.account
+    ordered = sorted(willing, key=lambda v: (v.least_fee, v.account))
+    equal = [v for v in ordered if v.least_fee == ordered[0].least_fee]
+    return equal[int.from_bytes(job.order_hash[:4], "big") % len(equal)].account
+
+
+# --- from the proof to the payment -------------------------------------------------------
+
+
+def _proof(state: State, job: Job, event: ProofReady) -> Step:
+    award = job.award
+    assert award is not None
+    job = replace(job, proof=event)
+    said = Report(job.order_hash, "proved", job.order.client, 0, f"{event.proving_ms} ms")
+    verifier = state.verifiers.get(job.settler)
+    if verifier is None:
+        state, effects = _settle(state, job)
+        return state, (said, *effects)
+    patience = event.at + state.tariff.verifier_patience * SECOND
+    last = (award.promise_at - state.tariff.settle_margin) * SECOND
+    job = replace(job, phase=Phase.SENT, deadline=min(patience, last))
+    send = SendProof(
+        job.order_hash,
+        verifier.peer,
+        job.order,
+        award,
+        job.signature,
+        event.outputs,
+        event.proof,
+        job.settler,
+    )
+    return _put(state, job), (said, send)
+
+
+def _proof_failed(state: State, job: Job, event: ProofFailed) -> Step:
+    state = replace(state, broken=state.broken | {job.order.program_id})
+    if job.locked and job.attempts < PROOF_ATTEMPTS:
+        return _prove(state, job)
+    return _drop_and_tell(state, job, refusals.PROVING_FAILED)
+
+
+def _verifier_answered(state: State, job: Job, event: VerifierAnswered) -> Step:
+    if not event.code:
+        return state, (Report(job.order_hash, "verifier-accepted", job.settler),)
+    said = Report(job.order_hash, "verifier-refused", job.settler, 0, event.code)
+    state, effects = _settle(state, job)
+    return state, (said, *effects)
+
+
+def _verifier_silent(state: State, job: Job, event: Tick) -> Step:
+    said = Report(job.order_hash, "verifier-silent", job.settler)
+    state, effects = _settle(state, job)
+    return state, (said, *effects)
+
+
+def _settle(state: State, job: Job) -> Step:
+    award, proof = job.award, job.proof
+    assert award is not None and proof is not None
+    last = job.order.final_by if job.locked else award.promise_at
+    job = replace(job, phase=Phase.SETTLING, deadline=end_of(last) + 2 * SECOND)
+    effect = SubmitSettlement(
+        job.order_hash, job.order, award, job.signature, proof.outputs, proof.proof, job.settler
+    )
+    return _put(state, job), (effect,)
+
+
+def _settlement_failed(state: State, job: Job, event: SettlementFailed) -> Step:
+    """The chain refused; if somebody else settled, its own event says so and ends the job."""
+    return state, (Report(job.order_hash, "settlement-failed", job.order.client, 0, event.code),)
+
+
+def _settled(state: State, job: Job, event: ChainSettled) -> Step:
+    earned = event.price if event.payout == state.payout and event.prover == state.account else 0
+    outcome = "paid" if earned else "settled by another prover"
+    job = replace(job, phase=Phase.DONE, outcome=outcome, earned=earned, deadline=_end(job))
+    said = Report(job.order_hash, "paid" if earned else "lost", job.order.client, earned)
+    return _put(state, job), (said, EraseSecrets(job.order_hash))
+
+
+def _expired(state: State, job: Job, event: ChainExpired) -> Step:
+    return _drop(state, job, "expired on-chain")
+
+
+# --- ends --------------------------------------------------------------------------------
+
+
+def _too_late(state: State, job: Job, event: Tick) -> Step:
+    return _drop(state, job, "too late")
+
+
+def _forget(state: State, job: Job, event: Tick) -> Step:
+    jobs = {key: kept for key, kept in state.jobs.items() if kept is not job}
+    return replace(state, jobs=jobs), (EraseSecrets(job.order_hash),)
+
+
+def _drop_and_tell(state: State, job: Job, code: str) -> Step:
+    state, effects = _drop(state, job, code)
+    return state, (SendRefusal(job.order_hash, job.peer, code, 0), *effects)
+
+
+def _drop(state: State, job: Job, outcome: str) -> Step:
+    job = replace(job, phase=Phase.DROPPED, outcome=outcome, deadline=_end(job))
+    said = Report(job.order_hash, "dropped", job.order.client, 0, outcome)
+    return _put(state, job), (said, EraseSecrets(job.order_hash))
+
+
+def _end(job: Job) -> int:
+    return end_of(job.order.final_by) + SECOND
+
+
+def _put(state: State, job: Job) -> State:
+    return replace(state, jobs={**state.jobs, job.order_hash: job})
+
+
+def _nothing(state: State, job: Job, event: Event) -> Step:
+    return state, ()
+
+
+def _unexpected(state: State, job: Job, event: Event) -> Step:
+    return state, (Unexpected(job.order_hash, type(event).__name__, job.phase),)
+
+
+Handler = Callable[..., Step]
+_GENERAL: dict[type[Event], Handler] = {
+    Tick: _tick,
+    ProgramServed: _program,
+    VerifierSeen: _verifier,
+    VerifierGone: _verifier_gone,
+    FundsChanged: _funds,
+    OrderSeen: _order_seen,
+}
+_WORKING: dict[type[Event], Handler] = {
+    Tick: _too_late,
+    AwardReceived: _award_again,
+    ChainLocked: _locked_elsewhere,
+    ChainSettled: _settled,
+    ChainExpired: _expired,
+}
+_ENDED: dict[type[Event], Handler] = {
+    Tick: _forget,
+    AwardReceived: _award_over,
+    ChainLocked: _nothing,
+    ChainExpired: _nothing,
+    SettlementFailed: _settlement_failed,
+    VerifierAnswered: _nothing,
+}
+_EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
+    Phase.QUOTED: {**_WORKING, Tick: _forget, AwardReceived: _award},
+    Phase.AWARDED: {**_WORKING, InputOpened: _input_opened, InputRejected: _input_rejected},
+    Phase.WITNESSING: {**_WORKING, WitnessReady: _witness, InputRejected: _input_rejected},
+    Phase.LOCKING: {**_WORKING, ChainLocked: _locked, LockFailed: _lock_failed},
+    Phase.PROVING: {**_WORKING, ProofReady: _proof, ProofFailed: _proof_failed},
+    Phase.SENT: {
+        **_WORKING,
+        Tick: _verifier_silent,
+        VerifierAnswered: _verifier_answered,
+    },
+    Phase.SETTLING: {
+        **_WORKING,
+        SettlementFailed: _settlement_failed,
+        VerifierAnswered: _nothing,
+    },
+    Phase.DONE: {**_ENDED, ChainSettled: _nothing},
+    Phase.DROPPED: {**_ENDED, ChainSettled: _settled},
+}
+TABLE: dict[tuple[Phase, type[Event]], Handler] = {
+    (phase, kind): _EXPECTED[phase].get(kind, _unexpected)
+    for phase in Phase
+    for kind in PROVER_EVENTS
+    if kind is Tick or kind not in _GENERAL
+}

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The verifier's machine: check a proof off-chain, settle it, tell the prover.
+
+| phase | waits for | at its deadline |
+| --- | --- | --- |
+| CHECKING | the off-chain check | dropped |
+| SETTLING | the chain's word | dropped: the promise is over |
+| DONE, DROPPED | nothing | forgotten after the end of the order |
+
+A proof that does not verify costs its sender a refusal and a lower score, and never a transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from market import refusals
+from market.effects import CheckProof, Effect, Report, SendNotice, SendRefusal, SubmitSettlement, Unexpected
+from market.events import (
+    VERIFIER_EVENTS,
+    ChainExpired,
+    ChainLocked,
+    ChainSettled,
+    Event,
+    FundsChanged,
+    JobEvent,
+    ProofChecked,
+    ProofReceived,
+    SettlementFailed,
+    Tick,
+)
+from market.instants import SECOND, end_of, to_seconds
+
+MAX_JOBS = 1_024
+"""Jobs that a verifier holds; more are refused."""
+
+
+class Phase(StrEnum):
+    """Where a verifier's job stands."""
+
+    CHECKING = "checking"
+    SETTLING = "settling"
+    DONE = "done"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One proof to settle."""
+
+    request: ProofReceived
+    phase: Phase
+    deadline: int
+    outcome: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A verifier: its account, its least fee, its jobs, the locks that the chain told."""
+
+    account: bytes
+    least_fee: int = 0
+    settle_gas: int = 420_000
+    gas_price: int = 0
+    locks: Mapping[bytes, ChainLocked] = field(default_factory=dict)
+    settled: Mapping[bytes, int] = field(default_factory=dict)
+    """order hash -> instant at which it may be forgotten."""
+    jobs: Mapping[bytes, Job] = field(default_factory=dict)
+
+
+Effects = tuple[Effect, ...]
+Step = tuple[State, Effects]
+
+SETTLED_MEMORY = 3_600 * SECOND
+"""How long a settled order is remembered, in nanoseconds; the chain remembers for ever."""
+
+
+def transition(state: State, event: Event) -> Step:
+    """Return the state after an event, and what is to be done. Total: never raises for any event."""
+    if isinstance(event, Tick):
+        return _tick(state, event)
+    if isinstance(event, FundsChanged):
+        return replace(state, gas_price=event.gas_price), ()
+    if not isinstance(event, JobEvent):
+        return state, (Unexpected(bytes(32), type(event).__name__, "any"),)
+    state = _note_chain(state, event)
+    job = state.jobs.get(event.order_hash)
+    if isinstance(event, ProofReceived) and (job is None or job.phase is Phase.DROPPED):
+        return _proof_received(state, event)
+    if job is not None:
+        return TABLE[job.phase, type(event)](state, job, event)
+    if isinstance(event, (ChainLocked, ChainSettled, ChainExpired)):
+        return state, ()
+    return state, (Unexpected(event.order_hash, type(event).__name__, "unknown"),)
+
+
+def next_deadline(state: State) -> int | None:
+    """Return the instant at which a `Tick` is due, None when nothing waits."""
+    return min((job.deadline for job in state.jobs.values()), default=None)
+
+
+def least_acceptable_fee(state: State) -> int:
+    """Return the fee below which settling would lose money, in wei."""
+    return max(state.least_fee, state.settle_gas * state.gas_price)
+
+
+def _proof_received(state: State, event: ProofReceived) -> Step:
+    code = _fault(state, event)
+    if code:
+        said = Report(event.order_hash, "refused", event.award.prover, 0, code)
+        return state, (said, SendRefusal(event.order_hash, event.peer, code, 0))
+    job = Job(event, Phase.CHECKING, end_of(_last_second(state, event)))
+    check = CheckProof(
+        event.order_hash, event.order, event.award, event.outputs, event.proof, event.settler
+    )
+    return _put(state, job), (check,)
+
+
+def _fault(state: State, event: ProofReceived) -> str:
+    now = to_seconds(event.at)
+    lock = state.locks.get(event.order_hash)
+    total = event.award.price + event.order.verifier_fee
+    if event.settler != state.account:
+        return refusals.WRONG_SETTLER
+    if event.order_hash in state.settled:
+        return refusals.ALREADY_SETTLED
+    if event.order.verifier_fee < least_acceptable_fee(state):
+        return refusals.FEE_TOO_LOW
+    if now >= _last_second(state, event):
+        return refusals.TOO_LATE
+    if event.award.price > event.order.price_cap or event.award.promise_at > event.order.promise_by:
+        return refusals.AWARD_MISMATCH
+    if lock is None and event.client_balance < total:
+        return refusals.UNFUNDED
+    if len(state.jobs) >= MAX_JOBS:
+        return refusals.AT_CAPACITY
+    return ""
+
+
+def _last_second(state: State, event: ProofReceived) -> int:
+    """A locking award settles until the order's end, every other one until its promise."""
+    lock = state.locks.get(event.order_hash)
+    if lock is not None and lock.award_hash == event.award_hash:
+        return event.order.final_by
+    return min(event.award.promise_at, event.order.final_by)
+
+
+def _checked(state: State, job: Job, event: ProofChecked) -> Step:
+    request = job.request
+    if not event.valid:
+        state = _end(state, job, Phase.DROPPED, "invalid proof")
+        said = Report(job.request.order_hash, "invalid-proof", request.award.prover)
+        return state, (said, SendRefusal(request.order_hash, request.peer, refusals.PROOF_INVALID, 0))
+    settle = SubmitSettlement(
+        request.order_hash,
+        request.order,
+        request.award,
+        request.signature,
+        request.outputs,
+        request.proof,
+        request.settler,
+    )
+    said = Report(request.order_hash, "checked", request.award.prover)
+    return _put(state, replace(job, phase=Phase.SETTLING)), (said, settle)
+
+
+def _settlement_failed(state: State, job: Job, event: SettlementFailed) -> Step:
+    request = job.request
+    state = _end(state, job, Phase.DROPPED, event.code)
+    said = Report(request.order_hash, "settlement-failed", request.award.prover, 0, event.code)
+    return state, (said, SendRefusal(request.order_hash, request.peer, refusals.SETTLEMENT_FAILED, 0))
+
+
+def _settled(state: State, job: Job, event: ChainSettled) -> Step:
+    request = job.request
+    earned = event.fee if event.settler == state.account else 0
+    state = _end(state, job, Phase.DONE, "settled")
+    said = Report(request.order_hash, "settled", request.award.prover, earned)
+    notice = SendNotice(request.order_hash, request.peer, request.award_hash, event.transaction_hash)
+    return state, (said, notice)
+
+
+def _expired(state: State, job: Job, event: ChainExpired) -> Step:
+    return _end(state, job, Phase.DROPPED, "expired"), ()
+
+
+def _again(state: State, job: Job, event: ProofReceived) -> Step:
+    """A resend of what is in work is fine; anything else about a done order is refused."""
+    if job.phase is Phase.DONE:
+        return state, (SendRefusal(event.order_hash, event.peer, refusals.ALREADY_SETTLED, 0),)
+    return state, ()
+
+
+def _over(state: State, job: Job, event: Tick) -> Step:
+    return _end(state, job, Phase.DROPPED, "too late"), ()
+
+
+def _forget(state: State, job: Job, event: Tick) -> Step:
+    return replace(state, jobs={key: kept for key, kept in state.jobs.items() if kept is not job}), ()
+
+
+def _tick(state: State, event: Tick) -> Step:
+    effects: list[Effect] = []
+    for order_hash in [key for key, job in state.jobs.items() if job.deadline <= event.at]:
+        state, more = TABLE[state.jobs[order_hash].phase, Tick](state, state.jobs[order_hash], event)
+        effects += more
+    remembered = {key: until for key, until in state.settled.items() if until > event.at}
+    return replace(state, settled=remembered), tuple(effects)
+
+
+def _note_chain(state: State, event: JobEvent) -> State:
+    if isinstance(event, ChainLocked):
+        return replace(state, locks={**state.locks, event.order_hash: event})
+    if isinstance(event, (ChainSettled, ChainExpired)):
+        locks = {key: lock for key, lock in state.locks.items() if key != event.order_hash}
+        settled = {**state.settled, event.order_hash: event.at + SETTLED_MEMORY}
+        return replace(state, locks=locks, settled=settled)
+    return state
+
+
+def _end(state: State, job: Job, phase: Phase, outcome: str) -> State:
+    deadline = end_of(job.request.order.final_by) + SECOND
+    return _put(state, replace(job, phase=phase, outcome=outcome, deadline=deadline))
+
+
+def _put(state: State, job: Job) -> State:
+    return replace(state, jobs={**state.jobs, job.request.order_hash: job})
+
+
+def _nothing(state: State, job: Job, event: Event) -> Step:
+    return state, ()
+
+
+def _unexpected(state: State, job: Job, event: Event) -> Step:
+    return state, (Unexpected(job.request.order_hash, type(event).__name__, job.phase),)
+
+
+Handler = Callable[..., Step]
+_WORKING: dict[type[Event], Handler] = {
+    Tick: _over,
+    ProofReceived: _again,
+    ChainLocked: _nothing,
+    ChainSettled: _settled,
+    ChainExpired: _expired,
+}
+_EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
+    Phase.CHECKING: {**_WORKING, ProofChecked: _checked},
+    Phase.SETTLING: {**_WORKING, SettlementFailed: _settlement_failed},
+    Phase.DONE: {
+        Tick: _forget,
+        ProofReceived: _again,
+        ChainLocked: _nothing,
+        ChainSettled: _nothing,
+        SettlementFailed: _nothing,
+    },
+    Phase.DROPPED: {
+        Tick: _forget,
+        ChainLocked: _nothing,
+        ChainSettled: _nothing,
+        ChainExpired: _nothing,
+        SettlementFailed: _nothing,
+    },
+}
+TABLE: dict[tuple[Phase, type[Event]], Handler] = {
+    (phase, kind): _EXPECTED[phase].get(kind, _unexpected)
+    for phase in Phase
+    for kind in VERIFIER_EVENTS
+    if kind is not FundsChanged
+}
