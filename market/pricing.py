@@ -127,7 +127,7 @@ def gross_of_royalty(net: int, margin_bps: int, order: Order) -> int:
 
 def rounded_up(wei: int) -> int:
     """Return an amount rounded up to two significant digits: a quote, not the exact floor."""
-    unit = 10 ** max(0, len(str(wei)) - 2)
+    unit: int = 10 ** max(0, len(str(wei)) - 2)
     return -(-wei // unit) * unit
 
 

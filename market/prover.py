@@ -325,11 +325,12 @@ def _input_rejected(state: State, job: Job, event: InputRejected) -> Step:
 def _witness(state: State, job: Job, event: WitnessReady) -> Step:
     if not job.bid.locks:
         return _prove(state, job)
-    assert job.award is not None
-    if to_seconds(event.at) > job.award.lock_by:
+    award = job.award
+    assert award is not None
+    if to_seconds(event.at) > award.lock_by:
         return _drop_and_tell(state, job, refusals.BID_EXPIRED)
-    job = replace(job, phase=Phase.LOCKING)
-    return _put(state, job), (SubmitLock(job.order_hash, job.order, job.award, job.signature),)
+    lock = SubmitLock(job.order_hash, job.order, award, job.signature)
+    return _put(state, replace(job, phase=Phase.LOCKING)), (lock,)
 
 
 def _lock_failed(state: State, job: Job, event: LockFailed) -> Step:
