@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an operator can set: names, types, bounds and defaults; where values come from is `node.config`.
+
+The descriptions are the comments of the config.toml that `proofmesh init` writes. Amounts are wei,
+addresses are `0x` and 40 hexadecimal digits. No validation error shows the value that failed.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator
+
+from protocol.scalars import MAX_AMOUNT
+
+Role = Literal["client", "prover", "verifier"]
+NetworkName = Literal["devnet", "custom"]
+
+
+def _integer(value: Any) -> Any:
+    """Take integers and decimal digits (the environment is text), never booleans or floats."""
+    if isinstance(value, str):
+        digits = value.strip().replace("_", "")
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= 80):
+            raise ValueError("must be a whole number, zero or above")
+        return int(digits)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("must be a whole number, zero or above")
+    return value
+
+
+def _address(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("must be an address in quotes: 0x and 40 hexadecimal digits")
+    if value == "":
+        return None
+    body = value[2:]
+    if value[:2] != "0x" or len(body) != 40 or any(c not in "0123456789abcdefABCDEF" for c in body):
+        raise ValueError("must be an address: 0x and 40 hexadecimal digits")
+    return bytes.fromhex(body)
+
+
+def _list(value: Any) -> Any:
+    """Take TOML lists, and comma-separated text from the environment."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    if isinstance(value, list):
+        return tuple(value)
+    return value
+
+
+def _hex(value: bytes | None) -> str | None:
+    return None if value is None else "0x" + value.hex()
+
+
+_TO_TEXT = PlainSerializer(_hex, return_type=str | None)
+WholeNumber = Annotated[int, BeforeValidator(_integer)]
+AmountWei = Annotated[WholeNumber, Field(ge=0, le=MAX_AMOUNT)]
+BasisPoints = Annotated[WholeNumber, Field(ge=0, le=100_000)]
+OptionalAddress = Annotated[bytes | None, BeforeValidator(_address), _TO_TEXT]
+RequiredAddress = Annotated[bytes, BeforeValidator(_address), PlainSerializer(_hex, return_type=str)]
+Multiaddresses = Annotated[tuple[str, ...], BeforeValidator(_list), Field(max_length=64)]
+
+
+class Section(BaseModel):
+    """A frozen part of the settings; unknown keys are errors, so that a typing error is not lost."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class ProverSettings(Section):
+    """What a prover charges and how much it risks."""
+
+    margin_bps: BasisPoints = Field(
+        default=2_000, description="Profit on top of cost, in 1/100 of a percent."
+    )
+    wei_per_ms: AmountWei = Field(
+        default=1_000_000_000, description="What a millisecond of proving costs, in wei."
+    )
+    capacity: Annotated[WholeNumber, Field(ge=1, le=256)] = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        description="Proofs made at the same time; one worker process each.",
+    )
+    exposure_cap_wei: AmountWei = Field(
+        default=10**17, description="Most wei of unpaid work for one client without a lock."
+    )
+    lock_above_ms: Annotated[WholeNumber, Field(ge=0)] = Field(
+        default=30_000, description="Jobs estimated above this many milliseconds are locked on-chain first."
+    )
+    payout: OptionalAddress = Field(
+        default=None, description="Where earnings go, best a cold address; empty: the node's own account."
+    )
+
+
+class ClientSettings(Section):
+    """How a client chooses its prover."""
+
+    window_seconds: Annotated[WholeNumber, Field(ge=1, le=3_600)] = Field(
+        default=3, description="How long bids are collected, in seconds."
+    )
+    policy: Literal["price", "time", "reputation", "balanced"] = Field(
+        default="price", description="Which bid wins: price, time, reputation or balanced."
+    )
+    allow: Annotated[tuple[RequiredAddress, ...], BeforeValidator(_list), Field(max_length=1_024)] = Field(
+        default=(), description="Accounts of provers that may see private inputs. They do see them."
+    )
+
+
+class VerifierSettings(Section):
+    """What a verifier settles for."""
+
+    least_fee_wei: AmountWei = Field(
+        default=0, description="Least fee, in wei, for which a proof is settled."
+    )
+    margin_bps: BasisPoints = Field(default=1_000, description="Profit on top of gas, in 1/100 of a percent.")
+
+
+class Settings(Section):
+    """All settings of a node, after flags, environment, config.toml and defaults are merged."""
+
+    network: NetworkName = Field(
+        default="devnet", description="Which defaults apply: devnet (this machine) or custom."
+    )
+    data_dir: Path
+    roles: Annotated[tuple[Role, ...], BeforeValidator(_list)] = Field(
+        default=(), description="What `proofmesh run` does: client, prover, verifier."
+    )
+    rpc_url: str = Field(
+        repr=False, description="JSON-RPC of the chain. It may hold an access key: it is never logged."
+    )
+    chain_id: Annotated[WholeNumber, Field(ge=1, lt=2**63)] = Field(description="Id of the chain.")
+    escrow: OptionalAddress = Field(default=None, description="Address of the Escrow contract.")
+    registry: OptionalAddress = Field(default=None, description="Address of the Registry contract.")
+    confirmations: Annotated[WholeNumber, Field(ge=1, le=1_000)] = Field(
+        description="Blocks until a transaction counts as done; 1 is the block it is in."
+    )
+    poll_ms: Annotated[WholeNumber, Field(ge=20, le=60_000)] = Field(
+        description="How often the chain is asked for new blocks, in milliseconds."
+    )
+    listen: Multiaddresses = Field(
+        default=("/ip4/127.0.0.1/tcp/0",), description="Multiaddresses to listen on; tcp/0 takes a free port."
+    )
+    bootstrap: Multiaddresses = Field(default=(), description="Multiaddresses of peers to dial first.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="debug, info, warning or error."
+    )
+    log_format: Literal["console", "json"] = Field(
+        default="console", description="console (for people) or json."
+    )
+    prover: ProverSettings = ProverSettings()
+    client: ClientSettings = ClientSettings()
+    verifier: VerifierSettings = VerifierSettings()
+
+    @field_validator("rpc_url")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")) or len(value) > 2_048 or not value.isprintable():
+            raise ValueError("must be an http:// or https:// address")
+        return value
+
+    @field_validator("listen", "bootstrap")
+    @classmethod
+    def _multiaddresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not part.startswith("/") or len(part) > 256 or not part.isprintable() for part in value):
+            raise ValueError("must be multiaddresses such as /ip4/127.0.0.1/tcp/4001")
+        return value
+
+    @field_validator("roles")
+    @classmethod
+    def _once(cls, value: tuple[Role, ...]) -> tuple[Role, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("names a role twice")
+        return value
+
+
+NETWORK_DEFAULTS: dict[str, dict[str, object]] = {
+    "devnet": {"rpc_url": "http://127.0.0.1:8545", "chain_id": 31337, "confirmations": 1, "poll_ms": 200},
+    "custom": {"confirmations": 3, "poll_ms": 2_000},
+}
+"""Defaults by network; on `custom` rpc_url and chain_id have none and must be given."""
