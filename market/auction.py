@@ -3,10 +3,10 @@
 
 | policy | first | then |
 | --- | --- | --- |
-| `lowest-price` | price | promised time, score |
-| `earliest-promise` | promised time | price, score |
-| `best-reputation` | score | price, promised time |
-| `expected-cost` | price divided by score: what a kept promise costs | promised time |
+| `price` | price | promised time, score |
+| `time` | promised time | price, score |
+| `reputation` | score | price, promised time |
+| `balanced` | price divided by score: what a kept promise costs | promised time |
 
 Ties end at the prover's address, so that every node orders alike.
 """
@@ -52,10 +52,10 @@ class Decision:
 
 _Key = tuple[int, int, int]
 _KEYS: dict[str, Callable[[Bid, int], _Key]] = {
-    "lowest-price": lambda bid, score: (bid.price, bid.promise_at, -score),
-    "earliest-promise": lambda bid, score: (bid.promise_at, bid.price, -score),
-    "best-reputation": lambda bid, score: (-score, bid.price, bid.promise_at),
-    "expected-cost": lambda bid, score: (bid.price * 10_000 // max(score, 1), bid.promise_at, -score),
+    "price": lambda bid, score: (bid.price, bid.promise_at, -score),
+    "time": lambda bid, score: (bid.promise_at, bid.price, -score),
+    "reputation": lambda bid, score: (-score, bid.price, bid.promise_at),
+    "balanced": lambda bid, score: (bid.price * 10_000 // max(score, 1), bid.promise_at, -score),
 }
 POLICIES = tuple(_KEYS)
 
