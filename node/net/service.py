@@ -1,0 +1,443 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`Transport`: the network as one supervised service. Bytes in, bytes out; it knows no message kinds.
+
+What is registered (handlers, topics, contacts, standings) belongs to the transport and outlives the
+host: if the host dies, another is started on the same key and port.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+from google.protobuf.message import DecodeError
+from libp2p.abc import INetStream
+from libp2p.custom_types import TProtocol
+from libp2p.network.exceptions import SwarmException
+from libp2p.peer.id import ID
+from libp2p.peer.peerinfo import PeerInfo
+
+from node.net.channel import Channel, client_errors
+from node.net.gossip import GossipGate, Sink, Validator
+from node.net.hardening import GARBAGE_WEIGHT, STREAM_FLOOD_WEIGHT, StreamGate, reset_quietly
+from node.net.host import parse_address
+from node.net.identity import NetworkIdentity
+from node.net.limits import GOSSIP_CAP_BYTES, Limits
+from node.net.listening import check_free, write_addresses
+from node.net.live import PING, PING_BYTES, LiveHost, run_host
+from node.net.peerbook import PeerBook
+from node.net.serving import Handler, StreamHandler, answering, serving
+from node.net.standing import Standings
+from protocol.errors import (
+    AddressError,
+    GossipTooLargeError,
+    ListenError,
+    NetworkError,
+    PeerBannedError,
+    PeerRefusedError,
+    PeerTimeoutError,
+    PeerUnreachableError,
+    TransportDownError,
+)
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus  # its stubs hide trio's own types from mypy
+
+log = structlog.get_logger("proofmesh.net")
+
+DEFAULT_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True)
+class PeerSnapshot:
+    """What the node knows of one peer at this moment; `round_trip` in seconds."""
+
+    peer: str
+    address: str | None
+    connected: bool
+    configured: bool
+    score: float
+    banned: bool
+    round_trip: float | None
+
+
+class Transport(StreamGate):
+    """The node's connection to its peers.
+
+    Args:
+        identity: the network key.
+        listen_addresses: `/ip4/<address>/tcp/<port>`; port 0 takes a free one, kept across host restarts.
+        bootstrap: full addresses (`.../p2p/<id>`) of peers to stay connected to.
+        network_tag: chain and Escrow; peers with another tag share no protocol and no topic.
+        announce: addresses to tell others instead of those listened on (behind a NAT).
+        address_file: where to write the full addresses once listening.
+    """
+
+    def __init__(
+        self,
+        identity: NetworkIdentity,
+        listen_addresses: Sequence[str],
+        bootstrap: Sequence[str] = (),
+        network_tag: bytes | str = b"",
+        *,
+        limits: Limits = Limits(),  # noqa: B008  (frozen)
+        announce: Sequence[str] = (),
+        address_file: Path | None = None,
+    ) -> None:
+        tag = network_tag.encode() if isinstance(network_tag, str) else network_tag
+        self._tag = sha256(tag).hexdigest()[:16]
+        self.identity = identity
+        self.peer_id = identity.peer_id
+        self.limits = limits
+        self.counters: Counter[str] = Counter()
+        self._listen = tuple(listen_addresses)
+        self._announce = tuple(f"{address}/p2p/{self.peer_id}" for address in announce)
+        self._address_file = address_file
+        self._addresses: tuple[str, ...] = ()
+        self.book = PeerBook(limits)
+        self.standings = Standings(limits)
+        self.gate = GossipGate(limits, self.standings, self.penalise)
+        self.round_trips: dict[str, float] = {}
+        self._handlers: dict[str, Callable[[INetStream], Awaitable[None]]] = {}
+        self._live: LiveHost | None = None
+        self._up = trio.Event()
+        self._nursery: trio.Nursery | None = None
+        for address in bootstrap:
+            info = self._parse(address)
+            self.book.learn(str(info.peer_id), address, configured=True)
+        self.add_handler(PING, _pong, max_request=PING_BYTES, timeout=DEFAULT_TIMEOUT)
+
+    # --- life ----------------------------------------------------------------------------
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Full addresses at which this node can be reached, once it listens."""
+        return self._announce or self._addresses
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Transport]:
+        """Run the transport for the length of a block."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.run)
+            try:
+                yield self
+            finally:
+                nursery.cancel_scope.cancel()
+
+    async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run until cancelled; started once the node listens.
+
+        Raises:
+            ListenError: an address is in use or not ours (at start-up only).
+        """
+        if self._nursery is not None:
+            raise NetworkError("The transport is already running.")
+        check_free(self._listen)
+        failure: ListenError | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                for topic in self.gate.topics:
+                    nursery.start_soon(self.gate.pump, topic)
+                try:
+                    await self._supervise(task_status)
+                except ListenError as error:
+                    failure = error
+                    nursery.cancel_scope.cancel()
+        finally:
+            self._nursery = None
+        if failure is not None:
+            raise failure
+
+    async def _supervise(self, task_status: TaskStatus[None]) -> None:
+        wait = self.limits.restart_first
+        while True:
+            began = trio.current_time()
+            try:
+                await run_host(self, self, task_status)
+            except ListenError as error:
+                if not self._addresses:
+                    raise
+                log.warning("cannot listen again yet", error=str(error))
+            except Exception as error:  # the host died: whatever the library raised, start another
+                self.counters["host_restarts"] += 1
+                log.error("network host died; restarting", errors=_names(error), wait_seconds=wait)
+            if trio.current_time() - began > self.limits.restart_longest:
+                wait = self.limits.restart_first
+            await trio.sleep(wait)
+            wait = min(self.limits.restart_longest, wait * 2)
+
+    def came_up(self, live: LiveHost, listening: Sequence[str]) -> None:
+        """The host listens (called by live.py)."""
+        if not self._addresses:
+            self._listen = tuple(listening)
+        self._addresses = tuple(f"{address}/p2p/{self.peer_id}" for address in listening)
+        if self._address_file is not None:
+            write_addresses(self._address_file, self.addresses)
+        self._live = live
+        self._up.set()
+        log.info("listening for peers", addresses=list(self.addresses))
+
+    def went_down(self) -> None:
+        """The host stops or died (called by live.py)."""
+        self._live = None
+        self._up = trio.Event()
+        self.book.interrupted()
+
+    @property
+    def listen_addresses(self) -> tuple[str, ...]:
+        return self._listen
+
+    @property
+    def stream_handlers(self) -> dict[str, Callable[[INetStream], Awaitable[None]]]:
+        """Handlers by full protocol name."""
+        return self._handlers
+
+    async def _wait_live(self, timeout: float) -> LiveHost:
+        with trio.move_on_after(timeout):
+            while self._live is None:
+                await self._up.wait()
+        if self._live is None:
+            raise TransportDownError("The network service is not running.")
+        return self._live
+
+    # --- streams -------------------------------------------------------------------------
+
+    def add_handler(
+        self, protocol: str, handler: Handler, max_request: int, timeout: float = DEFAULT_TIMEOUT
+    ) -> None:
+        """Answer requests of at most `max_request` bytes on `protocol`.
+
+        The requester gets a reset if the handler raises. `Misbehaviour`, `WireError` and `SignatureError`
+        lower the peer's score; any other exception is our fault and does not.
+        """
+        self.add_stream_handler(protocol, answering(self, handler, max_request, timeout), timeout)
+
+    def add_stream_handler(
+        self, protocol: str, handler: StreamHandler, timeout: float = DEFAULT_TIMEOUT
+    ) -> None:
+        """Serve whole streams; `timeout` is for each frame. Errors count as for `add_handler`."""
+        name = self._protocol(protocol)
+        self._handlers[name] = serving(self, protocol, handler, timeout)
+        if self._live is not None:
+            self._live.host.libp2p.set_stream_handler(TProtocol(name), self._handlers[name])
+
+    async def request(
+        self, peer: str, protocol: str, payload: bytes, max_response: int, timeout: float = DEFAULT_TIMEOUT
+    ) -> bytes:
+        """Send `payload` to a peer (full address, or id if known) and return its answer.
+
+        Raises:
+            PeerUnreachableError, PeerTimeoutError, PeerRefusedError, ResponseTooLargeError,
+            PeerBannedError, AddressError, TransportDownError.
+        """
+        with client_errors(_short(peer), protocol), trio.fail_after(timeout):
+            async with self.open_channel(peer, protocol, timeout) as channel:
+                await channel.send(payload)
+                return await channel.receive(max_response)
+
+    @asynccontextmanager
+    async def open_channel(
+        self, peer: str, protocol: str, timeout: float = DEFAULT_TIMEOUT
+    ) -> AsyncIterator[Channel]:
+        """Open a stream for several frames; `timeout` is for opening it and for each frame.
+
+        Raises as `request` does, also for what its frames meet inside the block.
+        """
+        live = await self._wait_live(timeout)
+        info = self._resolve(peer)
+        name = str(info.peer_id)
+        if self.standings.of(name).banned(trio.current_time()):
+            raise PeerBannedError(f"Peer {name} is banned for now.")
+        with trio.CancelScope() as scope, client_errors(name, protocol):
+            live.scopes.add(scope)
+            stream: INetStream | None = None
+            try:
+                with trio.fail_after(timeout):
+                    await self._dial(live, info)
+                    stream = await self._open(live, info.peer_id, protocol)
+                yield Channel(name, stream, timeout)
+            finally:
+                live.scopes.discard(scope)
+                if stream is not None:
+                    await reset_quietly(stream)
+        if scope.cancelled_caught:
+            raise PeerUnreachableError(f"The connection to {name} ended: this node's network restarts.")
+
+    async def _dial(self, live: LiveHost, info: PeerInfo) -> None:
+        name = str(info.peer_id)
+        if name in live.connected():
+            return
+        if not info.addrs and (known := self.book.address_of(name)) is not None:
+            info = self._parse(known)
+        if not info.addrs:
+            raise PeerUnreachableError(f"Peer {name} is not connected and its address is unknown.")
+        live.host.swarm._negative_peer_cache.evict(name)  # or a failed dial blocks all others for 60 s
+        try:
+            with trio.fail_after(self.limits.dial_timeout):
+                await live.host.libp2p.connect(info)
+        except trio.TooSlowError:
+            raise PeerTimeoutError(f"Peer {name} did not answer the dial in time.") from None
+        except Exception as error:  # the library raises many kinds
+            raise PeerUnreachableError(f"Cannot connect to {name} ({_names(error)}).") from None
+
+    async def _open(self, live: LiveHost, peer_id: ID, protocol: str) -> INetStream:
+        try:
+            return await live.host.libp2p.new_stream(peer_id, [TProtocol(self._protocol(protocol))])
+        except SwarmException:
+            raise PeerUnreachableError(f"The connection to {peer_id} was lost.") from None
+        except Exception as error:  # not negotiated, reset, or lost in between
+            raise PeerRefusedError(f"Peer {peer_id} did not open {protocol} ({_names(error)}).") from None
+
+    # --- gossip --------------------------------------------------------------------------
+
+    async def subscribe(self, topic: str, validator: Validator, sink: Sink) -> None:
+        """Take part in a topic.
+
+        `validator(data, forwarder)` is synchronous and cheap. `sink(data, forwarder)` returns once the
+        message is stored: only then it counts as seen. Own messages are not delivered. When the bounded
+        queue before the sink is full the newest message is dropped and stays unseen.
+        """
+        name = self._topic(topic)
+        self.gate.add(name, validator, sink)
+        if self._nursery is not None:
+            self._nursery.start_soon(self.gate.pump, name)
+        if self._live is not None:
+            await self._live.pubsub.subscribe(name)
+
+    async def publish(self, topic: str, data: bytes, timeout: float = DEFAULT_TIMEOUT) -> int:
+        """Gossip `data`; return how many neighbours listen to the topic (0: nobody heard it).
+
+        Raises:
+            GossipTooLargeError: more than 64 KiB.
+            TransportDownError: no host within `timeout` seconds.
+        """
+        if len(data) > GOSSIP_CAP_BYTES:
+            raise GossipTooLargeError(f"A message of {len(data)} bytes; gossip takes {GOSSIP_CAP_BYTES}.")
+        live = await self._wait_live(timeout)
+        name = self._topic(topic)
+        self.gate.mark_own(name, data)
+        try:
+            await live.pubsub.publish(name, data)
+        except Exception as error:  # the host dies under it
+            raise TransportDownError(f"The message was not published ({_names(error)}).") from None
+        return len(live.pubsub.peer_topics.get(name, ()))
+
+    # --- peers ---------------------------------------------------------------------------
+
+    async def connect(self, address: str, timeout: float = DEFAULT_TIMEOUT) -> str:
+        """Connect to a peer, stay connected to it, and return its id."""
+        info = self._parse(address)
+        peer = str(info.peer_id)
+        live = await self._wait_live(timeout)
+        if self.standings.of(peer).banned(trio.current_time()):
+            raise PeerBannedError(f"Peer {peer} is banned for now.")
+        with client_errors(peer, "connect"), trio.fail_after(timeout):
+            await self._dial(live, info)
+        self.book.learn(peer, address, configured=False)
+        return peer
+
+    async def redial(self, live: LiveHost, peer: str, address: str) -> None:
+        """One attempt of the dial loop (live.py)."""
+        try:
+            await self._dial(live, self._parse(address))
+        except NetworkError as error:
+            self.book.failed(peer, trio.current_time(), random.random())
+            log.debug("dial failed", peer=peer, code=error.code)
+        else:
+            self.book.reached(peer)
+
+    def peers(self) -> tuple[PeerSnapshot, ...]:
+        """All peers connected or remembered as contacts, sorted by id."""
+        connected = self._live.connected() if self._live is not None else frozenset()
+        contacts = {contact.peer: contact for contact in self.book.contacts()}
+        now = trio.current_time()
+        return tuple(
+            PeerSnapshot(
+                peer=peer,
+                address=self.book.address_of(peer),
+                connected=peer in connected,
+                configured=peer in contacts and contacts[peer].configured,
+                score=self.standings.of(peer).score_at(now),
+                banned=self.standings.of(peer).banned(now),
+                round_trip=self.round_trips.get(peer),
+            )
+            for peer in sorted(connected | contacts.keys())
+        )
+
+    def penalise(self, peer: str, reason: str, weight: float) -> None:
+        """Lower a peer's score; at the limit it is disconnected and banned for a while."""
+        self.counters["penalties"] += 1
+        if self.standings.of(peer).penalise(weight, trio.current_time()):
+            self.counters["bans"] += 1
+            log.warning("peer banned", peer=peer, reason=reason)
+            if self._live is not None:
+                self._live.hang_up_soon(peer)
+
+    # --- StreamGate ----------------------------------------------------------------------
+
+    def admit_stream(self, peer: str) -> bool:
+        standing = self.standings.of(peer)
+        standing.open_streams += 1  # paired with release_stream only if admitted
+        if not standing.banned(trio.current_time()) and (
+            standing.open_streams <= self.limits.inbound_streams_per_peer
+        ):
+            return True
+        standing.open_streams -= 1
+        self.counters["streams_refused"] += 1
+        self.penalise(peer, "too many streams", STREAM_FLOOD_WEIGHT)
+        return False
+
+    def release_stream(self, peer: str) -> None:
+        self.standings.of(peer).open_streams -= 1
+
+    def stream_fault(self, peer: str, error: Exception) -> None:
+        self.counters["stream_faults"] += 1
+        log.info("stream ended by an error", peer=peer, error=type(error).__name__)
+        if isinstance(error, UnicodeDecodeError | DecodeError | ValueError):
+            self.penalise(peer, f"garbage on a stream ({type(error).__name__})", GARBAGE_WEIGHT)
+
+    # --- names ---------------------------------------------------------------------------
+
+    def _protocol(self, protocol: str) -> str:
+        return f"{protocol}/{self._tag}"
+
+    def _topic(self, topic: str) -> str:
+        return f"{topic}/{self._tag}"
+
+    def _parse(self, address: str) -> PeerInfo:
+        info = parse_address(address)
+        if str(info.peer_id) == self.peer_id:
+            raise AddressError("This is the node's own address.", remedy="Name another peer.")
+        return info
+
+    def _resolve(self, peer: str) -> PeerInfo:
+        if peer.startswith("/"):
+            return self._parse(peer)
+        try:
+            return PeerInfo(ID.from_base58(peer), [])
+        except Exception:  # the base58 library raises ValueError of its own kinds
+            raise AddressError(f"{peer[:100]!r} is not a peer id.") from None
+
+
+async def _pong(peer: str, payload: bytes) -> bytes:
+    return payload
+
+
+def _short(peer: str) -> str:
+    return peer.rsplit("/", 1)[-1]
+
+
+def _names(error: BaseException) -> str:
+    """The types of an error and of what it groups; never its text, which can embed payloads."""
+    if isinstance(error, BaseExceptionGroup):
+        return ", ".join(sorted({_names(inner) for inner in error.exceptions}))
+    return type(error).__name__
