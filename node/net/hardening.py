@@ -18,6 +18,7 @@ from typing import Any
 import structlog
 import trio
 from libp2p.abc import INetStream
+from libp2p.network.auto_connector import AutoConnector
 from libp2p.network.connection.exceptions import RawConnError
 from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
@@ -135,6 +136,17 @@ class SafePubsub(Pubsub):
         self._forget_all_subscriptions(peer_id)
 
 
+class NoAutoConnector(AutoConnector):
+    """No dialling behind our back.
+
+    Upstream dials every address it ever heard of until half of `high_watermark` is reached, also with
+    both low marks at 0, and so also a peer that was just banned. The peer book decides (live.py).
+    """
+
+    async def maybe_connect(self) -> None:
+        return
+
+
 class StreamGate:
     """What `guard` asks before and tells after a stream; the transport implements it."""
 
@@ -189,7 +201,9 @@ def install() -> None:
     """
     patched: Any = muxer_multistream
     patched.Yamux = SafeYamux
-    logging.getLogger("libp2p").setLevel(logging.CRITICAL + 1)
+    for name in ["libp2p", *logging.Logger.manager.loggerDict]:
+        if name.split(".")[0] == "libp2p":  # some of its modules set a level of their own
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(logging.NullHandler())

@@ -20,7 +20,7 @@ from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 
 from node.net.gossip import GossipGate
-from node.net.hardening import SafePubsub, SafeYamux, StreamGate, guard, install
+from node.net.hardening import NoAutoConnector, SafePubsub, SafeYamux, StreamGate, guard, install
 from node.net.identity import NetworkIdentity
 from node.net.limits import Limits
 from protocol.errors import AddressError
@@ -73,7 +73,9 @@ def build(identity: NetworkIdentity, limits: Limits, gate: StreamGate) -> Host:
         adaptive_gossip_enabled=False,
     )
     basic = cast(BasicHost, host)
-    basic.get_network().set_stream_handler(guard(basic._swarm_stream_handler, gate))
+    swarm = cast(Swarm, basic.get_network())
+    swarm.auto_connector = NoAutoConnector(swarm)
+    swarm.set_stream_handler(guard(basic._swarm_stream_handler, gate))
     return Host(basic, router)
 
 

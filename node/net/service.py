@@ -356,7 +356,7 @@ class Transport(StreamGate):
             self.book.reached(peer)
 
     def peers(self) -> tuple[PeerSnapshot, ...]:
-        """All peers connected or remembered as contacts, sorted by id."""
+        """All peers connected, remembered as contacts, or with a score below neutral; sorted by id."""
         connected = self._live.connected() if self._live is not None else frozenset()
         contacts = {contact.peer: contact for contact in self.book.contacts()}
         now = trio.current_time()
@@ -370,7 +370,7 @@ class Transport(StreamGate):
                 banned=self.standings.of(peer).banned(now),
                 round_trip=self.round_trips.get(peer),
             )
-            for peer in sorted(connected | contacts.keys())
+            for peer in sorted(connected | contacts.keys() | self.standings.blamed(now))
         )
 
     def penalise(self, peer: str, reason: str, weight: float) -> None:

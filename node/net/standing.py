@@ -67,6 +67,10 @@ class Standings:
         self._of.move_to_end(peer)
         return standing
 
+    def blamed(self, now: float) -> frozenset[str]:
+        """The peers whose score is below neutral or who are banned."""
+        return frozenset(p for p, s in self._of.items() if s.banned(now) or s.score_at(now) < 0)
+
     def _forget_one(self, but: str) -> None:
         victims = (p for p, s in self._of.items() if p != but and not s.bans and not s.open_streams)
         victim = next(victims, next(iter(self._of)))

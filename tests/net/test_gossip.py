@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gossip between real hosts: delivered once, bounded, and seen only when stored."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from net_peers import Inbox, accept, connected, star, transport, until
+
+from node.net import Limits, Transport
+from node.net.gossip import GossipGate, Passage
+from node.net.limits import GOSSIP_CAP_BYTES
+from node.net.standing import Standings
+from protocol.errors import GossipTooLargeError, TransportDownError
+
+TOPIC = "orders"
+
+
+def listeners(node: Transport) -> int:
+    assert node._live is not None
+    return len(node._live.pubsub.peer_topics.get(node._topic(TOPIC), ()))
+
+
+async def test_five_nodes_hear_every_message_exactly_once() -> None:
+    async with star(5) as nodes:
+        inboxes = [Inbox() for _ in nodes]
+        for node, inbox in zip(nodes, inboxes, strict=True):
+            await node.subscribe(TOPIC, accept, inbox)
+        await until(lambda: listeners(nodes[0]) == 4 and all(listeners(node) for node in nodes[1:]))
+        sent = {b"%d from %d" % (number, n) for number in range(5) for n in range(5)}
+        for number in range(5):
+            for n, node in enumerate(nodes):
+                assert await node.publish(TOPIC, b"%d from %d" % (number, n)) >= 1
+            await trio.sleep(0.05)
+        for n, inbox in enumerate(inboxes):
+            others = {message for message in sent if not message.endswith(b"from %d" % n)}
+            await until(lambda inbox=inbox, others=others: others <= set(inbox.messages))  # type: ignore[misc]
+            assert sorted(inbox.messages) == sorted(others)
+
+
+async def test_the_largest_message_passes_and_a_larger_one_is_refused_here() -> None:
+    async with transport() as one, transport(one.addresses[0]) as two:
+        inbox = Inbox()
+        await one.subscribe(TOPIC, accept, inbox)
+        await until(lambda: listeners(two))
+        await two.publish(TOPIC, b"x" * GOSSIP_CAP_BYTES)
+        await until(lambda: [len(message) for message in inbox.messages] == [GOSSIP_CAP_BYTES])
+        with pytest.raises(GossipTooLargeError):
+            await two.publish(TOPIC, b"x" * (GOSSIP_CAP_BYTES + 1))
+
+
+async def test_subscriptions_and_gossip_survive_the_death_of_the_host() -> None:
+    async with transport() as one, transport(one.addresses[0]) as two:
+        inbox = Inbox()
+        await one.subscribe(TOPIC, accept, inbox)
+        await until(lambda: listeners(two))
+
+        async def die() -> None:
+            raise RuntimeError
+
+        assert one._live is not None
+        one._live.host.swarm.manager.run_task(die)
+        await until(lambda: one.counters["host_restarts"] == 1)
+        await until(lambda: two.peer_id in connected(one) and listeners(two))
+        await two.publish(TOPIC, b"after")
+        await until(lambda: inbox.messages == [b"after"])
+
+
+async def test_publishing_without_a_running_host_is_a_clear_error() -> None:
+    async with transport() as node:
+        pass
+    with pytest.raises(TransportDownError):
+        await node.publish(TOPIC, b"x", timeout=0.1)
+
+
+def gate(limits: Limits) -> GossipGate:
+    return GossipGate(limits, Standings(limits), lambda peer, reason, weight: None)
+
+
+async def test_a_full_queue_drops_the_newest_and_leaves_it_unseen(nursery: trio.Nursery) -> None:
+    stored, held = Inbox(), trio.Event()
+
+    async def slow(data: bytes, peer: str) -> None:
+        await held.wait()
+        await stored(data, peer)
+
+    made = gate(Limits(gossip_queue=2))
+    made.add(TOPIC, accept, slow)
+    passages = [made.judge("peer", TOPIC, b"%d" % number, b"") for number in range(3)]
+    assert passages == [Passage.FORWARD, Passage.FORWARD, Passage.LATER]
+    nursery.start_soon(made.pump, TOPIC)
+    held.set()
+    await until(lambda: len(stored.messages) == 2)
+    assert made.judge("peer", TOPIC, b"2", b"") is Passage.FORWARD
+    await until(lambda: stored.messages == [b"0", b"1", b"2"])
+
+
+async def test_a_message_is_seen_only_once_stored(nursery: trio.Nursery) -> None:
+    stored, forgotten, broken = Inbox(), list[bytes](), [True]
+
+    async def sink(data: bytes, peer: str) -> None:
+        if broken:
+            broken.pop()
+            raise OSError("disk full")
+        await stored(data, peer)
+
+    made = gate(Limits())
+    made.forget_wire_id = forgotten.append
+    made.add(TOPIC, accept, sink)
+    nursery.start_soon(made.pump, TOPIC)
+    assert made.judge("peer", TOPIC, b"order", b"id") is Passage.FORWARD
+    assert made.judge("peer", TOPIC, b"order", b"id") is Passage.LATER
+    await until(lambda: forgotten == [b"id"])
+    assert made.judge("peer", TOPIC, b"order", b"id") is Passage.FORWARD
+    await until(lambda: stored.messages == [b"order"])
+    assert made.judge("peer", TOPIC, b"order", b"id2") is Passage.STOP

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real transports on loopback for tests, and a raw libp2p peer that can say anything after its handshake."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import multiaddr  # type: ignore[import-untyped]
+import trio
+from libp2p.abc import INetStream
+from libp2p.host.basic_host import BasicHost
+from libp2p.peer.id import ID
+from libp2p.peer.peerinfo import info_from_p2p_addr
+
+from node.net import Limits, NetworkIdentity, Transport, Verdict
+from node.net.hardening import StreamGate
+from node.net.host import build
+from node.net.identity import fresh
+
+LOOPBACK = "/ip4/127.0.0.1/tcp/0"
+HANG_GUARD = 40.0
+ECHO = "/test/1/echo"
+
+QUICK = Limits(redial_first=0.1, redial_longest=0.5, ping_interval=0.2, ping_timeout=1.0, restart_first=0.05)
+
+
+async def echo(peer: str, payload: bytes) -> bytes:
+    return b"echo " + payload
+
+
+def accept(data: bytes, peer: str) -> Verdict:
+    return Verdict.ACCEPT
+
+
+class Inbox:
+    """A sink that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+
+    async def __call__(self, data: bytes, peer: str) -> None:
+        self.messages.append(data)
+
+
+@asynccontextmanager
+async def transport(
+    *bootstrap: str,
+    listen: str = LOOPBACK,
+    limits: Limits = QUICK,
+    identity: NetworkIdentity | None = None,
+    network_tag: str = "test",
+) -> AsyncIterator[Transport]:
+    """A running transport that echoes."""
+    made = Transport(identity or fresh(), [listen], bootstrap, network_tag, limits=limits)
+    made.add_handler(ECHO, echo, max_request=1000, timeout=2.0)
+    async with made.running():
+        yield made
+
+
+@asynccontextmanager
+async def star(count: int, limits: Limits = QUICK) -> AsyncIterator[list[Transport]]:
+    """`count` transports; all but the first have the first as bootstrap peer."""
+    async with AsyncExitStack() as stack:
+        nodes = [await stack.enter_async_context(transport(limits=limits))]
+        for _ in range(count - 1):
+            nodes.append(await stack.enter_async_context(transport(nodes[0].addresses[0], limits=limits)))
+        yield nodes
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Wait until `condition()` holds; a hang guard, not a timing claim."""
+    with trio.fail_after(HANG_GUARD):
+        while not condition():
+            await trio.sleep(0.02)
+
+
+def connected(node: Transport) -> set[str]:
+    return {snapshot.peer for snapshot in node.peers() if snapshot.connected}
+
+
+class _Open(StreamGate):
+    def admit_stream(self, peer: str) -> bool:
+        return True
+
+    def release_stream(self, peer: str) -> None:
+        return
+
+    def stream_fault(self, peer: str, error: Exception) -> None:
+        return
+
+
+class Attacker:
+    """A peer with a valid key that is connected to one victim."""
+
+    def __init__(self, host: BasicHost, victim: Transport) -> None:
+        self.host = host
+        self.victim_id = ID.from_base58(victim.peer_id)
+        self._info = info_from_p2p_addr(multiaddr.Multiaddr(victim.addresses[0]))
+
+    @property
+    def peer_id(self) -> str:
+        return str(self.host.get_id())
+
+    async def connect(self) -> None:
+        await self.host.connect(self._info)
+
+    async def raw_stream(self) -> INetStream:
+        """A stream on which no protocol was negotiated yet."""
+        return await self.host.get_network().new_stream(self.victim_id)
+
+    async def stream(self, protocol: str) -> INetStream:
+        return await self.host.new_stream(self.victim_id, [protocol])  # type: ignore[list-item]
+
+
+@asynccontextmanager
+async def attacker(victim: Transport) -> AsyncIterator[Attacker]:
+    """A connected attacker."""
+    host = build(fresh(), QUICK, _Open()).libp2p
+    async with host.run([]):
+        hostile = Attacker(host, victim)
+        await hostile.connect()
+        yield hostile
+        await host.disconnect(hostile.victim_id)
+
+
+async def still_serves(victim: Transport) -> None:
+    """A newcomer gets an answer, and the host is the one that was started first."""
+    with trio.fail_after(HANG_GUARD):
+        async with transport() as newcomer:
+            assert await newcomer.request(victim.addresses[0], ECHO, b"alive?", 100) == b"echo alive?"
+    assert victim.counters["host_restarts"] == 0
