@@ -51,6 +51,9 @@ install_python() {
     echo "installing Python packages ($group) into .venv"
     .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
         -r requirements/bootstrap.txt || network_failure "uv"
+    # uv does not read pip's configuration: tell it of a mirror that is set there.
+    index=${PIP_INDEX_URL:-$(.venv/bin/pip config get global.index-url 2>/dev/null || true)}
+    [ -z "$index" ] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$index}"
     # shellcheck disable=SC2086 # the options are words
     .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --require-hashes --no-build-isolation \
         $wheels_only -r "requirements/$group.txt" || network_failure "the Python packages"
