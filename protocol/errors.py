@@ -405,3 +405,148 @@ class AnvilFailedError(ProofmeshError):
     code = "PM-DEV-002"
     exit_code = 4
     remedy = "Read its log; the port may be in use."
+
+
+# --- models: what a file must be to become a circuit --------------------------------------
+
+
+class ModelError(ProofmeshError):
+    """A model file cannot become a circuit."""
+
+    code = "PM-MDL-001"
+    remedy = "Export the model again; docs/ARCHITECTURE.md says what is supported."
+
+
+class UnsupportedOperatorError(ModelError):
+    """The model uses an operator, or a form of it, that the compiler does not know."""
+
+    code = "PM-MDL-002"
+    remedy = "Export a pipeline of StandardScaler and LogisticRegression or MLPClassifier (relu)."
+
+
+class ModelTooLargeError(ModelError):
+    """The model passes a limit on bytes, nodes, dimensions or weights."""
+
+    code = "PM-MDL-003"
+    remedy = "Use a smaller model."
+
+
+class MalformedModelError(ModelError):
+    """The bytes are not a well-formed, self-contained ONNX model."""
+
+    code = "PM-MDL-004"
+    remedy = "Export the model again, with its weights inside the file."
+
+
+class WeightError(ModelError):
+    """A weight is not a finite number, or so large that the circuit's field cannot hold the sums."""
+
+    code = "PM-MDL-005"
+    remedy = "Train again with regularisation, or scale the features."
+
+
+class CompileSettingsError(ModelError):
+    """The settings contradict each other or the model."""
+
+    code = "PM-MDL-006"
+    remedy = "Correct the settings that the message names."
+
+
+# --- proving ------------------------------------------------------------------------------
+
+
+class ProvingError(ProofmeshError):
+    """A proof cannot be made."""
+
+    code = "PM-PRV-001"
+    remedy = "Run `proofmesh model audit` on the bundle."
+
+
+class InputShapeError(ProvingError):
+    """The number of inputs is not the model's."""
+
+    code = "PM-PRV-002"
+    exit_code = 2
+    remedy = "Give one integer for each input that `proofmesh model show` lists."
+
+
+class InputTypeError(ProvingError):
+    """An input is not an integer (NaN, infinite, fractional, or no number)."""
+
+    code = "PM-PRV-003"
+    exit_code = 2
+    remedy = "Prepare the record as the model's description says; inputs are whole numbers."
+
+
+class InputRangeError(ProvingError):
+    """An input lies outside the range that the model was calibrated for."""
+
+    code = "PM-PRV-004"
+    exit_code = 2
+    remedy = "The model says nothing about such a record; `proofmesh model show` lists the ranges."
+
+
+class SelfCheckError(ProvingError):
+    """The proof just made does not verify: circuit, keys and witness do not fit together."""
+
+    code = "PM-PRV-005"
+    exit_code = 5
+    remedy = "Do not use this bundle; run `proofmesh model audit` on it."
+
+
+class KeyMaterialError(ProvingError):
+    """A proving or verifying key cannot be read, or has points that no honest set-up gives."""
+
+    code = "PM-PRV-006"
+    remedy = "Pull the bundle again, or ask its publisher for a new set-up."
+
+
+class SecretError(ProvingError):
+    """A secret for blinding is too short, or a blinding is no field element."""
+
+    code = "PM-PRV-007"
+    remedy = "Derive blinding and output key with `derive_blinding`."
+
+
+# --- bundles ------------------------------------------------------------------------------
+
+
+class BundleError(ProofmeshError):
+    """A bundle on disk cannot be used."""
+
+    code = "PM-BND-001"
+    remedy = "Pull the bundle again."
+
+
+class BundleHashError(BundleError):
+    """A file of the bundle is not the one that its manifest names."""
+
+    code = "PM-BND-002"
+
+
+class BundleFilesError(BundleError):
+    """The bundle misses a file, has one too many, or names one that is unsafe."""
+
+    code = "PM-BND-003"
+
+
+class ManifestError(BundleError):
+    """The manifest is not the canonical form of a known version, or contradicts its files."""
+
+    code = "PM-BND-004"
+    remedy = "Ask the publisher for a bundle of this version of proofmesh."
+
+
+class BundleTooLargeError(BundleError):
+    """A file of the bundle passes its size limit."""
+
+    code = "PM-BND-005"
+    remedy = "Do not use this bundle."
+
+
+class AuditError(BundleError):
+    """The bundle is not what it says: its audit failed."""
+
+    code = "PM-BND-006"
+    exit_code = 5
+    remedy = "Do not use this bundle, and tell others."
