@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Builds contracts/artifacts from contracts/src with solc-js: `python -m contracts.compile [--check]`.
+
+The artifacts are committed, so that nobody who uses the package needs a compiler. They are the same on
+every machine: sources go to the compiler by their import names, metadata is off, keys are sorted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from contracts.toolchain import CHECKOUT, SOLC_SHIM, SOURCES, ToolMissingError, tool_environment
+from protocol.errors import ProofmeshError
+from protocol.hashing import keccak256
+
+CONTRACTS = ("Escrow", "Registry", "Groth16Verifier")
+ARTIFACTS = CHECKOUT / "contracts" / "artifacts"
+SETTINGS: Mapping[str, Any] = {
+    "evmVersion": "cancun",
+    "metadata": {"appendCBOR": False, "bytecodeHash": "none"},
+    "optimizer": {"enabled": True, "runs": 10000},
+    "viaIR": True,
+}
+EIP170_LIMIT = 24_576
+"""Largest code of a contract, in bytes (EIP-170)."""
+_IMPORT = re.compile(r'^import\s[^"]*"([^"]+)";', re.MULTILINE)
+_SECONDS = 300
+_TRANSIENT_STORAGE = "2394"
+"""Warning that the compiler gives whenever EIP-1153 is used; OpenZeppelin's guard clears its slot."""
+
+
+class CompileError(ProofmeshError):
+    """The Solidity sources do not compile."""
+
+    code = "PM-DEV-011"
+    remedy = "Correct the sources that the compiler names."
+
+
+def build() -> dict[str, str]:
+    """Return the text of each artifact by contract name.
+
+    Raises:
+        ToolMissingError: Node.js or solc-js is not installed.
+        CompileError: the compiler reports an error or a warning, or a contract is too large.
+    """
+    output = _compile(_sources())
+    return {name: _artifact(name, output) for name in CONTRACTS}
+
+
+def main(arguments: list[str]) -> int:
+    """Write the artifacts, or with `--check` only say whether they are current (0) or not (1)."""
+    texts = build()
+    stale = [name for name, text in texts.items() if _committed(name) != text]
+    if "--check" in arguments:
+        print("stale: " + ", ".join(stale) if stale else "contracts/artifacts are current")
+        return 1 if stale else 0
+    ARTIFACTS.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        (ARTIFACTS / f"{name}.json").write_text(text, encoding="utf-8")
+        print(f"{name}: {json.loads(text)['size']} bytes")
+    return 0
+
+
+def _committed(name: str) -> str | None:
+    path = ARTIFACTS / f"{name}.json"
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def _sources() -> dict[str, str]:
+    """Return every source by the name under which the compiler knows it, imports followed."""
+    found: dict[str, str] = {}
+    waiting = [f"src/{name}.sol" for name in CONTRACTS]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found[name] = _read(name)
+        waiting += [_resolve(name, target) for target in _IMPORT.findall(found[name])]
+    return found
+
+
+def _read(name: str) -> str:
+    path = SOURCES.parent / name if name.startswith("src/") else CHECKOUT / "node_modules" / name
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ToolMissingError(f"The Solidity source {name} is missing.") from error
+
+
+def _resolve(importer: str, target: str) -> str:
+    if not target.startswith("."):
+        return target
+    parts: list[str] = []
+    for part in (PurePosixPath(importer).parent / target).parts:
+        if part == "..":
+            parts.pop()
+        elif part != ".":
+            parts.append(part)
+    return "/".join(parts)
+
+
+def _compile(sources: Mapping[str, str]) -> dict[str, Any]:
+    request = {
+        "language": "Solidity",
+        "sources": {name: {"content": sources[name]} for name in sorted(sources)},
+        "settings": {
+            **SETTINGS,
+            "outputSelection": {"*": {"*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]}},
+        },
+    }
+    with tempfile.TemporaryDirectory() as home:
+        done = subprocess.run(
+            [str(SOLC_SHIM), "--standard-json"],
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            env=tool_environment(Path(home)),
+        )
+    if done.returncode != 0:
+        raise CompileError(f"solc-js ended with {done.returncode}: {done.stderr.strip()[-500:]}")
+    output: dict[str, Any] = json.loads(done.stdout)
+    reported = output.get("errors", ())
+    problems = [entry["formattedMessage"] for entry in reported if entry["errorCode"] != _TRANSIENT_STORAGE]
+    if problems:
+        raise CompileError("\n".join(problems))
+    return output
+
+
+def _artifact(name: str, output: Mapping[str, Any]) -> str:
+    contract = output["contracts"][f"src/{name}.sol"][name]
+    deployed = bytes.fromhex(contract["evm"]["deployedBytecode"]["object"])
+    if len(deployed) > EIP170_LIMIT:
+        raise CompileError(f"{name} has {len(deployed)} bytes of code, more than EIP-170 allows.")
+    artifact = {
+        "contract": name,
+        "abi": contract["abi"],
+        "bytecode": "0x" + contract["evm"]["bytecode"]["object"],
+        # Immutables are zero in it, so it differs from the code on-chain where a contract has some.
+        "deployedBytecodeHash": "0x" + keccak256(deployed).hex(),
+        "size": len(deployed),
+        "compiler": {"name": "solc", "version": _solc_version(), "settings": SETTINGS},
+    }
+    return json.dumps(artifact, indent=1, sort_keys=True) + "\n"
+
+
+def _solc_version() -> str:
+    package = CHECKOUT / "node_modules" / "solc" / "package.json"
+    return str(json.loads(package.read_text(encoding="utf-8"))["version"])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+pragma solidity ^0.8.28;
+
+import {Award, Order, Payment, Settlement, Status} from "./Types.sol";
+
+/// Events suffice to derive every balance; errors name what a caller did wrong.
+interface IEscrow {
+    event Deposited(address indexed account, address indexed from, uint256 amount);
+    event WithdrawalRequested(address indexed account, uint256 amount, uint64 availableAt);
+    event Withdrawn(address indexed account, address indexed to, uint256 amount);
+    event CancelRequested(bytes32 indexed orderHash, address indexed client, uint64 effectiveAt);
+    event Locked(
+        bytes32 indexed orderHash,
+        address indexed client,
+        address indexed prover,
+        bytes32 awardHash,
+        Award award,
+        uint256 reserved,
+        uint256 collateral
+    );
+    event Settled(
+        bytes32 indexed orderHash,
+        bytes32 indexed programId,
+        address indexed client,
+        Payment payment,
+        uint256[] outputs
+    );
+    event Expired(
+        bytes32 indexed orderHash,
+        address indexed client,
+        address indexed prover,
+        uint256 refunded,
+        uint256 burned
+    );
+
+    error ZeroAddress();
+    error AmountTooLarge(uint256 amount);
+    error InsufficientBalance(address account, uint256 balance, uint256 needed);
+    error NoWithdrawalRequested();
+    error WithdrawalNotReady(uint64 availableAt);
+    error TransferFailed();
+
+    error UnsupportedKind(uint8 kind);
+    error UnsupportedToken(address token);
+    error UnsupportedConsumer(address consumer);
+    error UnknownProgram(bytes32 programId);
+    error DevProgramRefused(bytes32 programId);
+    error ModelOfAnotherProgram(bytes32 modelId);
+    error RoyaltyMismatch(uint16 given, uint16 registered);
+
+    error AwardForAnotherOrder(bytes32 orderHash);
+    error PriceAboveCap(uint256 price, uint256 cap);
+    error PromiseTooLate(uint64 promiseAt, uint64 latest);
+    error BadSignature();
+
+    error NotClient(address client);
+    error NotProver(address prover);
+    error AlreadySettled(bytes32 orderHash);
+    error AlreadyExpired(bytes32 orderHash);
+    error AlreadyLocked(bytes32 orderHash);
+    error AlreadyCancelled(bytes32 orderHash);
+    error NotLocked(bytes32 orderHash);
+    error LockedByAnotherAward(bytes32 orderHash);
+    error LockStillHolds(uint64 promiseAt);
+    error ReservationTooSmall(uint256 reserved, uint256 needed);
+
+    error LockTooLate(uint64 lockBy);
+    error PromiseMissed(uint64 promiseAt);
+    error FinalMissed(uint64 finalBy);
+    error NotYetExpired(uint64 finalBy);
+
+    function deposit() external payable;
+    function depositFor(address account) external payable;
+    function requestWithdraw(uint256 amount) external;
+    function withdraw(address payable to) external;
+    function requestCancel(Order calldata order) external;
+    function lock(Order calldata order, Award calldata award, bytes calldata signature) external;
+    function settle(Settlement calldata s) external;
+    function settleVoided(Settlement calldata s, Award calldata locking) external;
+    function expire(Order calldata order, Award calldata locking) external;
+
+    function balanceOf(address account) external view returns (uint256);
+    function pendingWithdrawalOf(address account) external view returns (uint128 amount, uint64 availableAt);
+    function total() external view returns (uint256);
+    function stateOf(bytes32 orderHash) external view returns (Status status, bytes31 content);
+    function orderDigest(Order calldata order) external view returns (bytes32);
+    function awardDigest(Award calldata award) external view returns (bytes32);
+    function binding(bytes32 orderHash, address payout, address settler) external pure returns (uint256);
+}

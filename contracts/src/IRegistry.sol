@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+pragma solidity ^0.8.28;
+
+import {ModelRecord, Program} from "./Types.sol";
+
+interface IRegistry {
+    event ProgramRegistered(
+        bytes32 indexed programId,
+        address indexed registrant,
+        uint8 proofSystem,
+        uint256 inputs,
+        bytes32 layoutHash,
+        bytes32 setupId,
+        bool dev
+    );
+    event ModelPublished(
+        bytes32 indexed modelId, address indexed publisher, bytes32 indexed programId, ModelRecord record
+    );
+
+    error UnsupportedProofSystem(uint8 proofSystem);
+    error UnknownProgram(bytes32 programId);
+    error UnknownModel(bytes32 modelId);
+    error RoyaltyTooHigh(uint16 royaltyBps);
+
+    function registerProgram(
+        uint8 proofSystem,
+        uint256[] calldata vk,
+        bytes32 layoutHash,
+        bytes32 setupId,
+        bool dev
+    ) external returns (bytes32 programId);
+
+    function publishModel(ModelRecord calldata record) external returns (bytes32 modelId);
+
+    function programOf(bytes32 programId) external view returns (Program memory);
+
+    function verifyingKeyOf(bytes32 programId) external view returns (uint256[] memory vk);
+
+    function modelOf(bytes32 modelId)
+        external
+        view
+        returns (address publisher, ModelRecord memory record);
+
+    function royaltyOf(bytes32 modelId) external view returns (address publisher, uint16 royaltyBps);
+
+    function termsOf(bytes32 modelId)
+        external
+        view
+        returns (bytes32 programId, address publisher, uint16 royaltyBps);
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+pragma solidity ^0.8.28;
+
+import {CodeStorage} from "./CodeStorage.sol";
+import {Groth16} from "./Groth16.sol";
+import {IRegistry} from "./IRegistry.sol";
+import {ModelRecord, Program} from "./Types.sol";
+
+/// Programs (what can be proved) and models (what is said of them). Anyone may add; nobody can change or
+/// remove. An id is the hash of its content, so what it names is what it always was.
+contract Registry is IRegistry {
+    struct Model {
+        bytes32 programId;
+        address publisher;
+        uint16 royaltyBps;
+        address recordPointer;
+    }
+
+    uint8 public constant GROTH16_BN254 = 1;
+    uint16 public constant MAX_ROYALTY_BPS = 5_000;
+
+    mapping(bytes32 programId => Program) private _programs;
+    mapping(bytes32 modelId => Model) private _models;
+
+    /// Registers a verifying key; the same program again gives the same id and changes nothing.
+    function registerProgram(
+        uint8 proofSystem,
+        uint256[] calldata vk,
+        bytes32 layoutHash,
+        bytes32 setupId,
+        bool dev
+    ) external returns (bytes32 programId) {
+        if (proofSystem != GROTH16_BN254) revert UnsupportedProofSystem(proofSystem);
+        bytes memory packed = abi.encodePacked(vk);
+        programId = keccak256(abi.encode(proofSystem, keccak256(packed), layoutHash, setupId, dev));
+        if (_programs[programId].proofSystem != 0) return programId;
+
+        Groth16.requireSoundKey(vk);
+        address keyPointer = CodeStorage.write(packed);
+        _programs[programId] = Program(proofSystem, dev, keyPointer, layoutHash, setupId);
+        uint256 inputs = (vk.length - Groth16.HEAD) / 2 - 1;
+        emit ProgramRegistered(programId, msg.sender, proofSystem, inputs, layoutHash, setupId, dev);
+    }
+
+    /// Publishes a model in the name of the caller, who earns its royalty.
+    function publishModel(ModelRecord calldata record) external returns (bytes32 modelId) {
+        modelId = keccak256(abi.encode(msg.sender, record));
+        if (_models[modelId].publisher != address(0)) return modelId;
+
+        if (_programs[record.programId].proofSystem == 0) revert UnknownProgram(record.programId);
+        if (record.royaltyBps > MAX_ROYALTY_BPS) revert RoyaltyTooHigh(record.royaltyBps);
+        bytes32 parent = record.parentModel;
+        if (parent != 0 && _models[parent].publisher == address(0)) revert UnknownModel(parent);
+
+        address recordPointer = CodeStorage.write(abi.encode(record));
+        _models[modelId] = Model(record.programId, msg.sender, record.royaltyBps, recordPointer);
+        emit ModelPublished(modelId, msg.sender, record.programId, record);
+    }
+
+    /// What is known of a program; `proofSystem` is zero for one that does not exist.
+    function programOf(bytes32 programId) external view returns (Program memory) {
+        return _programs[programId];
+    }
+
+    function verifyingKeyOf(bytes32 programId) external view returns (uint256[] memory vk) {
+        if (_programs[programId].proofSystem == 0) revert UnknownProgram(programId);
+        return CodeStorage.readWords(_programs[programId].keyPointer);
+    }
+
+    function modelOf(bytes32 modelId)
+        external
+        view
+        returns (address publisher, ModelRecord memory record)
+    {
+        Model storage model = _models[modelId];
+        if (model.publisher == address(0)) revert UnknownModel(modelId);
+        return (model.publisher, abi.decode(CodeStorage.read(model.recordPointer), (ModelRecord)));
+    }
+
+    /// Publisher and share of the price; both zero for a model that does not exist.
+    function royaltyOf(bytes32 modelId) external view returns (address publisher, uint16 royaltyBps) {
+        return (_models[modelId].publisher, _models[modelId].royaltyBps);
+    }
+
+    /// What a settlement needs of a model; all zero for one that does not exist.
+    function termsOf(bytes32 modelId)
+        external
+        view
+        returns (bytes32 programId, address publisher, uint16 royaltyBps)
+    {
+        Model storage model = _models[modelId];
+        return (model.programId, model.publisher, model.royaltyBps);
+    }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+pragma solidity ^0.8.28;
+
+// The structs that accounts sign and settlers send; field by field as in docs/adr/0001.
+
+/// What a client wants.
+struct Order {
+    address client;
+    bytes32 programId;
+    bytes32 modelId;
+    uint8 kind;
+    bytes32 inputCommitment;
+    bytes32 inputHash;
+    uint64 inputSize;
+    bytes32 parametersHash;
+    address token;
+    uint256 priceFloor;
+    uint256 priceCap;
+    uint64 rampStart;
+    uint64 rampEnd;
+    uint256 verifierFee;
+    uint16 royaltyBps;
+    address collateralToken;
+    uint256 collateral;
+    uint64 promiseBy;
+    uint64 finalBy;
+    address consumer;
+    bytes32 context;
+    bytes32 replyKey;
+    bytes32 salt;
+}
+
+/// The client's choice of one bid: the only client signature that the chain needs.
+struct Award {
+    bytes32 orderHash;
+    bytes32 bidHash;
+    address prover;
+    address payout;
+    uint256 price;
+    uint64 promiseAt;
+    uint64 lockBy;
+}
+
+/// Everything that proves a job done: who wanted it, who was chosen, and the statement with its proof.
+struct Settlement {
+    Order order;
+    Award award;
+    bytes signature;
+    uint256[8] proof;
+    uint256[] outputs;
+    address settler;
+}
+
+/// Where the money of one settlement went, in wei. `debited` left the client's balance in this very
+/// transaction; the five last amounts come out of what a lock had reserved.
+struct Payment {
+    bytes32 awardHash;
+    bytes32 statementHash;
+    address prover;
+    address payout;
+    address settler;
+    address feeTo;
+    address publisher;
+    uint256 price;
+    uint256 royalty;
+    uint256 verifierFee;
+    uint256 debited;
+    uint256 refunded;
+    address lockedProver;
+    uint256 collateralReturned;
+    uint256 bounty;
+    uint256 burned;
+}
+
+/// What a publisher says of a model; immutable once published.
+struct ModelRecord {
+    bytes32 programId;
+    bytes32 bundleId;
+    bytes32 weightsCommitment;
+    bytes32 onnxHash;
+    bytes32 trainingDataRoot;
+    bytes32 trainingRecordHash;
+    bytes32 parentModel;
+    uint16 royaltyBps;
+    string licence;
+    string uri;
+}
+
+/// What the chain knows of a program; its verifying key lies in the code of `keyPointer`.
+struct Program {
+    uint8 proofSystem;
+    bool dev;
+    address keyPointer;
+    bytes32 layoutHash;
+    bytes32 setupId;
+}
+
+/// The life of an order on-chain. A direct settlement goes from None (or CancelRequested) to Settled.
+enum Status {
+    None,
+    CancelRequested,
+    Locked,
+    Settled,
+    Expired
+}

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a checkout keeps the tools that contracts are built and tested with; users never need them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from protocol.errors import ConfigError
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+SOURCES = CHECKOUT / "contracts" / "src"
+SOLC_SHIM = CHECKOUT / "contracts" / "solc-shim"
+
+
+class ToolMissingError(ConfigError):
+    """A build tool of the checkout is not installed."""
+
+    code = "PM-DEV-010"
+    remedy = "Run `make install-dev` in a checkout of the project."
+
+
+def node_binary() -> Path:
+    """Return Node.js: $PROOFMESH_NODE, the one beside this Python, or the one on PATH."""
+    named = os.environ.get("PROOFMESH_NODE")
+    beside = Path(sys.executable).parent / "node"
+    for candidate in (named, str(beside), shutil.which("node")):
+        if candidate and os.access(candidate, os.X_OK):
+            return Path(candidate)
+    raise ToolMissingError("Node.js was not found beside this Python or on PATH.")
+
+
+def foundry_binary(name: str) -> Path:
+    """Return `anvil` or `forge` of node_modules, or the one on PATH."""
+    packaged = CHECKOUT / "node_modules" / "@foundry-rs" / f"{name}-linux-amd64" / "bin" / name
+    if packaged.is_file():
+        return packaged
+    found = shutil.which(name)
+    if found is None:
+        raise ToolMissingError(f"{name} is neither in node_modules nor on PATH.")
+    return Path(found)
+
+
+def tool_environment(home: Path) -> dict[str, str]:
+    """Return an environment in which tools find this checkout's node and nothing of the user's home."""
+    node = node_binary()
+    return {
+        "PATH": os.pathsep.join([str(node.parent), os.environ.get("PATH", os.defpath)]),
+        "HOME": str(home),
+        "PROOFMESH_NODE": str(node),
+        "FOUNDRY_DISABLE_NIGHTLY_WARNING": "1",
+        "LANG": "C.UTF-8",
+    }
