@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ethereum's methods with typed arguments and results, over an `RpcClient`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from node.chain.records import (
+    BlockHeader,
+    Call,
+    Json,
+    Log,
+    Receipt,
+    hex_of,
+    parse_bytes,
+    parse_header,
+    parse_logs,
+    parse_quantity,
+    parse_receipt,
+)
+from node.chain.rpc import RpcClient
+from protocol.errors import ChainError, RevertedError, RpcRefusedError, WrongChainError
+
+_DEFAULT_TIP = 10**9
+
+
+class ChainClient:
+    """The chain behind one RPC. Every method may raise a `ChainError`."""
+
+    def __init__(self, rpc: RpcClient) -> None:
+        self.rpc = rpc
+
+    async def require_chain(self, chain_id: int) -> None:
+        """Check that the RPC serves this chain.
+
+        Raises:
+            WrongChainError: it serves another.
+        """
+        found = await self.chain_id()
+        if found != chain_id:
+            raise WrongChainError(f"The RPC serves chain {found}, not {chain_id}.")
+
+    async def chain_id(self) -> int:
+        """Return the chain's id."""
+        return parse_quantity(await self.rpc.call("eth_chainId"), "chain id")
+
+    async def header(self, block: int | str = "latest") -> BlockHeader | None:
+        """Return a header by number or tag; None when there is no such block."""
+        tag = hex_of(block) if isinstance(block, int) else block
+        found = await self.rpc.call("eth_getBlockByNumber", tag, False)
+        return None if found is None else parse_header(found, pending=block == "pending")
+
+    async def headers(self, numbers: Sequence[int]) -> list[BlockHeader | None]:
+        """Return several headers in one round trip."""
+        found = await self.rpc.batch([("eth_getBlockByNumber", (hex_of(n), False)) for n in numbers])
+        return [None if block is None else parse_header(block) for block in found]
+
+    async def logs(self, block_hashes: Sequence[bytes], addresses: Sequence[bytes]) -> list[tuple[Log, ...]]:
+        """Return the logs of some contracts in each block, in one round trip."""
+        where = [hex_of(address) for address in addresses]
+        queries = [("eth_getLogs", ({"blockHash": hex_of(h), "address": where},)) for h in block_hashes]
+        return [parse_logs(found) for found in await self.rpc.batch(queries)]
+
+    async def call(
+        self, to: bytes, data: bytes, *, sender: bytes | None = None, block: str = "latest"
+    ) -> bytes:
+        """Return what a read of a contract gives.
+
+        Raises:
+            RevertedError: the contract refuses.
+        """
+        request = {"to": hex_of(to), "data": hex_of(data)}
+        if sender is not None:
+            request["from"] = hex_of(sender)
+        return parse_bytes(await self.rpc.call("eth_call", request, block), "call result")
+
+    async def replay(self, sender: bytes, call: Call, block_number: int) -> RevertedError | None:
+        """Run a call on the state of a block, and return how it reverts, or None."""
+        try:
+            await self.rpc.call("eth_call", _request(sender, call), hex_of(block_number))
+        except RevertedError as error:
+            return error
+        except ChainError:
+            return None
+        return None
+
+    async def estimate_gas(self, sender: bytes, call: Call) -> int:
+        """Return the least gas with which the call does not revert now.
+
+        Raises:
+            RevertedError: it reverts with any.
+        """
+        return parse_quantity(await self.rpc.call("eth_estimateGas", _request(sender, call)), "gas")
+
+    async def balance(self, account: bytes) -> int:
+        """Return the account's ETH, in wei."""
+        return parse_quantity(await self.rpc.call("eth_getBalance", hex_of(account), "latest"), "balance")
+
+    async def nonce(self, account: bytes, tag: str = "latest") -> int:
+        """Return how many transactions of the account are mined (or `pending`)."""
+        found = await self.rpc.call("eth_getTransactionCount", hex_of(account), tag)
+        return parse_quantity(found, "nonce")
+
+    async def code(self, account: bytes) -> bytes:
+        """Return the account's code; empty when it is no contract."""
+        return parse_bytes(await self.rpc.call("eth_getCode", hex_of(account), "latest"), "code")
+
+    async def receipt(self, transaction_hash: bytes) -> Receipt | None:
+        """Return the receipt of a mined transaction, or None."""
+        found = await self.rpc.call("eth_getTransactionReceipt", hex_of(transaction_hash))
+        # Some RPCs answer for transactions that wait in the pool, without a block.
+        return None if found is None or found.get("blockHash") is None else parse_receipt(found)
+
+    async def send_raw(self, raw: bytes) -> None:
+        """Broadcast a signed transaction.
+
+        Raises:
+            RpcRefusedError: the pool does not take it; its text says why.
+        """
+        await self.rpc.call("eth_sendRawTransaction", hex_of(raw))
+
+    async def tip(self) -> int:
+        """Return a priority fee per gas that the RPC suggests, in wei."""
+        try:
+            return parse_quantity(await self.rpc.call("eth_maxPriorityFeePerGas"), "tip")
+        except RpcRefusedError:
+            return _DEFAULT_TIP
+
+
+def _request(sender: bytes, call: Call) -> dict[str, Json]:
+    request: dict[str, Json] = {
+        "from": hex_of(sender),
+        "data": hex_of(call.data),
+        "value": hex_of(call.value),
+    }
+    if call.to is not None:
+        request["to"] = hex_of(call.to)
+    return request
