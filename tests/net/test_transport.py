@@ -189,7 +189,9 @@ async def test_two_nodes_never_share_a_port_in_silence() -> None:
             await Transport(fresh(), [first.addresses[0].rsplit("/p2p/", 1)[0]]).run()
 
 
-@pytest.mark.parametrize("address", ["/ip4/192.0.2.1/tcp/0", "/ip4/127.0.0.1/udp/1", "nonsense", "/ip4/127.0.0.1"])
+@pytest.mark.parametrize(
+    "address", ["/ip4/192.0.2.1/tcp/0", "/ip4/127.0.0.1/udp/1", "nonsense", "/ip4/127.0.0.1"]
+)
 async def test_an_unusable_listen_address_is_one_clear_error(address: str) -> None:
     with trio.fail_after(HANG_GUARD), pytest.raises((ListenError, AddressError)):
         await Transport(fresh(), [address]).run()
