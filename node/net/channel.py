@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import cast
 
 import trio
 from libp2p.abc import INetStream
+from libp2p.io.exceptions import IOException
 from libp2p.network.stream.net_stream import NetStream
+from libp2p.stream_muxer.exceptions import MuxedStreamError
 
 from node.net.frames import FramedStream, StreamLostError
 from protocol.errors import (
@@ -41,8 +43,9 @@ class Channel:
         await self._frames.write_frame(payload, SEND_CAP_BYTES, self._timeout if timeout is None else timeout)
 
     async def finish(self) -> None:
-        """Say that nothing more will be sent."""
-        await cast(NetStream, self._stream).close_write()
+        """Say that nothing more will be sent; a peer that has all it wants may be gone already."""
+        with suppress(IOException, MuxedStreamError, OSError):
+            await cast(NetStream, self._stream).close_write()
 
 
 @contextmanager

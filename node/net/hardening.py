@@ -25,7 +25,7 @@ from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.validators import signature_validator
 from libp2p.stream_muxer import muxer_multistream
-from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
 
 from node.net.gossip import GossipGate, Passage
 from node.net.limits import Limits
@@ -68,6 +68,12 @@ class SafeYamux(Yamux):
             await self._give_up()
             raise RawConnError("receive window exceeded; connection closed")
         return await super()._read_data_body(length)
+
+    async def forget(self, stream: YamuxStream) -> None:
+        """Drop what a reset stream still holds: upstream keeps its unread bytes for the connection's life."""
+        async with self.streams_lock:
+            self.stream_buffers.pop(stream.stream_id, None)
+            self._finalize_stream_locked(stream, fully_closed=True)
 
     def hurry(self, seconds: float) -> None:
         """Give writes under way, and all later ones, at most `seconds`: the node is stopping."""
@@ -186,6 +192,9 @@ async def reset_quietly(stream: INetStream) -> None:
     deadline = trio.current_time() + CLOSE_DEADLINE
     with trio.CancelScope(shield=True, deadline=deadline), contextlib.suppress(Exception):
         await stream.reset()
+        muxed = getattr(stream, "muxed_stream", None)
+        if isinstance(muxed, YamuxStream) and isinstance(muxed.conn, SafeYamux):
+            await muxed.conn.forget(muxed)
 
 
 class _NoLibp2pOnRoot(logging.Filter):

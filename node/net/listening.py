@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import multiaddr  # type: ignore[import-untyped]
+from libp2p.utils.address_validation import expand_wildcard_address
 
 from protocol.errors import AddressError, ListenError
 
@@ -52,6 +53,17 @@ def check_free(addresses: Sequence[str]) -> None:
                 if error.errno == errno.EADDRINUSE:
                     raise ListenError(f"The port of {address} is in use by another program.") from None
                 raise ListenError(f"Cannot listen on {address}: {os.strerror(error.errno or 0)}.") from None
+
+
+def dialable(addresses: Sequence[str]) -> tuple[str, ...]:
+    """Return `addresses` with a wildcard (0.0.0.0, ::) replaced by the addresses of this machine."""
+    expanded: list[str] = []
+    for address in addresses:
+        _, host, _ = parse_listen(address)
+        wildcard = host in ("0.0.0.0", "::")
+        found = expand_wildcard_address(multiaddr.Multiaddr(address)) if wildcard else [address]
+        expanded += [str(one) for one in found]
+    return tuple(dict.fromkeys(expanded))
 
 
 def write_addresses(path: Path, addresses: Sequence[str]) -> None:

@@ -31,7 +31,7 @@ from node.net.hardening import GARBAGE_WEIGHT, STREAM_FLOOD_WEIGHT, StreamGate, 
 from node.net.host import parse_address
 from node.net.identity import NetworkIdentity
 from node.net.limits import GOSSIP_CAP_BYTES, Limits
-from node.net.listening import check_free, write_addresses
+from node.net.listening import check_free, dialable, write_addresses
 from node.net.live import PING, PING_BYTES, LiveHost, run_host
 from node.net.peerbook import PeerBook
 from node.net.serving import Handler, StreamHandler, answering, serving
@@ -179,7 +179,7 @@ class Transport(StreamGate):
         """The host listens (called by live.py)."""
         if not self._addresses:
             self._listen = tuple(listening)
-        self._addresses = tuple(f"{address}/p2p/{self.peer_id}" for address in listening)
+        self._addresses = tuple(f"{address}/p2p/{self.peer_id}" for address in dialable(listening))
         if self._address_file is not None:
             write_addresses(self._address_file, self.addresses)
         self._live = live

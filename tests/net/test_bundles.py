@@ -13,11 +13,12 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
-from net_peers import HANG_GUARD, fresh, still_serves, transport
+from net_peers import HANG_GUARD, still_serves, transport
 
 from node.net import BundleServer, Transport, pull
 from node.net.bundle_store import CHUNK_BYTES, BundleFile, chunk_hashes, keep_verified, read_files
 from node.net.bundles import PROTOCOL
+from node.net.identity import fresh
 from protocol.errors import BundleRefusedError, BundleUnavailableError, Misbehaviour
 
 CONTENT = {

@@ -8,6 +8,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 from libp2p.network.stream.exceptions import StreamEOF, StreamReset
+from trio.testing import MockClock
 
 from node.net.frames import FramedStream, StreamLostError
 from protocol.errors import FrameTooLargeError, TruncatedFrameError
@@ -64,7 +65,7 @@ async def test_an_end_between_frames_is_a_lost_stream(end: type[Exception]) -> N
         await FramedStream(Pieces([], end)).read_frame(1000, 5)
 
 
-async def test_a_trickle_ends_at_the_deadline(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_trickle_ends_at_the_deadline(autojump_clock: MockClock) -> None:
     stream = Pieces([b"\0\0\0\xff"] + [b"x"] * 250, pause=0.5)
     with pytest.raises(trio.TooSlowError):
         await FramedStream(stream).read_frame(1000, 10)

@@ -86,7 +86,7 @@ async def test_a_stop_is_not_held_up_by_a_peer_that_takes_no_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Writes are shielded from cancellation; a stop must shorten their deadline."""
-    monkeypatch.setattr(SafeYamux, "write_deadline", 1000.0)
+    monkeypatch.setattr(SafeYamux, "write_deadline", 2 * HANG_GUARD)
 
     quiet = Limits(ping_interval=HANG_GUARD)  # or the ping would hang up before the stop does
     with peer_process(tmp_path) as process, trio.fail_after(HANG_GUARD):

@@ -10,7 +10,7 @@ import pytest
 import trio
 from net_peers import ECHO, HANG_GUARD, LOOPBACK, QUICK, connected, transport, until
 
-from node.net import Transport
+from node.net import Limits, Transport
 from node.net.channel import Channel
 from node.net.identity import fresh
 from protocol.errors import (
@@ -195,6 +195,23 @@ async def test_two_nodes_never_share_a_port_in_silence() -> None:
 async def test_an_unusable_listen_address_is_one_clear_error(address: str) -> None:
     with trio.fail_after(HANG_GUARD), pytest.raises((ListenError, AddressError)):
         await Transport(fresh(), [address]).run()
+
+
+async def test_a_wildcard_is_told_to_others_as_addresses_that_can_be_dialled() -> None:
+    async with transport(listen="/ip4/0.0.0.0/tcp/0") as server, transport() as client:
+        assert server.addresses and not any("/0.0.0.0/" in address for address in server.addresses)
+        assert await client.request(server.addresses[0], ECHO, b"1", 100) == b"echo 1"
+
+
+async def test_what_refused_requests_sent_is_not_kept() -> None:
+    async with transport(limits=Limits(ban_score=-1e9)) as server, transport() as client:
+        await client.connect(server.addresses[0])
+        for _ in range(20):
+            with pytest.raises(PeerRefusedError):
+                await client.request(server.peer_id, ECHO, b"x" * 50_000, 100)
+        assert server._live is not None
+        (muxer,) = server._live.muxers
+        await until(lambda: sum(len(buffer) for buffer in muxer.stream_buffers.values()) == 0)
 
 
 async def test_the_real_port_is_written_where_others_find_it(tmp_path: Path) -> None:
