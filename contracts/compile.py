@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from contracts.toolchain import CHECKOUT, SOLC_SHIM, SOURCES, ToolMissingError, tool_environment
-from protocol.errors import ProofmeshError
+from contracts.toolchain import CHECKOUT, SOLC_SHIM, SOURCES, tool_environment
+from protocol.errors import CompileError, ToolMissingError
 from protocol.hashing import keccak256
 
 CONTRACTS = ("Escrow", "Registry", "Groth16Verifier")
@@ -34,13 +34,6 @@ _IMPORT = re.compile(r'^import\s[^"]*"([^"]+)";', re.MULTILINE)
 _SECONDS = 300
 _TRANSIENT_STORAGE = "2394"
 """Warning that the compiler gives whenever EIP-1153 is used; OpenZeppelin's guard clears its slot."""
-
-
-class CompileError(ProofmeshError):
-    """The Solidity sources do not compile."""
-
-    code = "PM-DEV-011"
-    remedy = "Correct the sources that the compiler names."
 
 
 def build() -> dict[str, str]:

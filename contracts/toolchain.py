@@ -8,18 +8,11 @@ import shutil
 import sys
 from pathlib import Path
 
-from protocol.errors import ConfigError
+from protocol.errors import ToolMissingError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SOURCES = CHECKOUT / "contracts" / "src"
 SOLC_SHIM = CHECKOUT / "contracts" / "solc-shim"
-
-
-class ToolMissingError(ConfigError):
-    """A build tool of the checkout is not installed."""
-
-    code = "PM-DEV-010"
-    remedy = "Run `make install-dev` in a checkout of the project."
 
 
 def node_binary() -> Path:

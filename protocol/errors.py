@@ -550,3 +550,85 @@ class AuditError(BundleError):
     code = "PM-BND-006"
     exit_code = 5
     remedy = "Do not use this bundle, and tell others."
+
+
+# --- contracts: what the chain refuses -------------------------------------------------------
+
+
+class ContractRefusal(RevertedError):
+    """A contract refused a call with an error that is not one of its own."""
+
+    code = "PM-ESC-001"
+    remedy = "Check the addresses of the contracts, and that both sides run the same version."
+
+
+class FundsRefusal(ContractRefusal):
+    """A balance in the Escrow, or the reservation of a lock, does not cover what is to be paid."""
+
+    code = "PM-ESC-002"
+    exit_code = 7
+    remedy = "Deposit more (`proofmesh wallet deposit`), or wait until jobs under way are settled."
+
+
+class DeadlineRefusal(ContractRefusal):
+    """The call came too late or too early."""
+
+    code = "PM-ESC-003"
+    remedy = "Compare the deadlines of order and award with the time of the chain's last block."
+
+
+class StateRefusal(ContractRefusal):
+    """The order is in a state that does not allow the call: locked, settled, cancelled or expired."""
+
+    code = "PM-ESC-004"
+    remedy = "Look at the order's state: somebody may have been faster."
+
+
+class TermsRefusal(ContractRefusal):
+    """The Escrow does not take an order or award with these terms."""
+
+    code = "PM-ESC-005"
+    remedy = "Make a new order with terms that this Escrow and its Registry allow."
+
+
+class AuthorityRefusal(ContractRefusal):
+    """The sender or the signer is not the account that may do this."""
+
+    code = "PM-ESC-006"
+    remedy = "Send or sign with the account that the order or award names."
+
+
+class ProofRefusal(ContractRefusal):
+    """The proof does not prove this statement for this order, payout and settler."""
+
+    code = "PM-ESC-007"
+    exit_code = 5
+    remedy = "Check the proof off-chain; it may have been made for another order, payout or settler."
+
+
+class RegistrationRefusal(ContractRefusal):
+    """The Registry does not take this program or model."""
+
+    code = "PM-ESC-008"
+    remedy = "Check the verifying key, and that program and parent model are registered."
+
+
+class DeploymentError(ChainError):
+    """The contracts could not be deployed."""
+
+    code = "PM-ESC-009"
+    remedy = "Check the RPC, the chain id and the balance of the deploying account."
+
+
+class ToolMissingError(ConfigError):
+    """A build tool of the checkout is not installed."""
+
+    code = "PM-DEV-010"
+    remedy = "Run `make install-dev` in a checkout of the project."
+
+
+class CompileError(ProofmeshError):
+    """The Solidity sources do not compile."""
+
+    code = "PM-DEV-011"
+    remedy = "Correct the sources that the compiler names."

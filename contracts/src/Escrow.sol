@@ -218,6 +218,8 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
         _amount(order.priceCap);
         _amount(order.verifierFee);
         _amount(order.collateral);
+        // Times are below 2^63 everywhere off-chain; what could not be read there is not taken here.
+        if ((order.promiseBy | order.finalBy | award.lockBy) >> 63 != 0) revert TimeTooLarge();
         if (award.orderHash != orderHash) revert AwardForAnotherOrder(award.orderHash);
         if (award.price > order.priceCap) revert PriceAboveCap(award.price, order.priceCap);
         if (award.promiseAt > order.promiseBy) revert PromiseTooLate(award.promiseAt, order.promiseBy);

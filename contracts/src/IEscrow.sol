@@ -48,6 +48,7 @@ interface IEscrow {
     error ModelOfAnotherProgram(bytes32 modelId);
     error RoyaltyMismatch(uint16 given, uint16 registered);
 
+    error TimeTooLarge();
     error AwardForAnotherOrder(bytes32 orderHash);
     error PriceAboveCap(uint256 price, uint256 cap);
     error PromiseTooLate(uint64 promiseAt, uint64 latest);

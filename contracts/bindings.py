@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Typed call data for every function of the contracts, and what their views answer. No I/O.
+
+Results are parsed by the `decode_*` functions, which raise ValueError on data of another shape: the
+chain node is somebody else's program. Events are in contracts/events.py, refusals in contracts/reverts.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple
+
+from eth_abi.abi import encode
+
+from contracts.abi import artifact as _artifact
+from contracts.abi import call_data, decode_result, decode_values, deployment_data
+from contracts.records import ModelRecord, OrderState, Program, Settlement, Status
+from protocol.hashing import keccak256
+from protocol.structs import Award, Order
+
+PROOF_BYTES = 256
+
+# --- Escrow -------------------------------------------------------------------------------------
+
+
+def deposit() -> bytes:
+    """Call data of `deposit()`; the transaction's value is the amount."""
+    return call_data("Escrow", "deposit")
+
+
+def deposit_for(account: bytes) -> bytes:
+    """Call data of `depositFor(account)`; the transaction's value is the amount."""
+    return call_data("Escrow", "depositFor", account)
+
+
+def request_withdraw(amount_wei: int) -> bytes:
+    """Call data of `requestWithdraw(amount)`; zero takes a request back."""
+    return call_data("Escrow", "requestWithdraw", amount_wei)
+
+
+def withdraw(to: bytes) -> bytes:
+    """Call data of `withdraw(to)`."""
+    return call_data("Escrow", "withdraw", to)
+
+
+def request_cancel(order: Order) -> bytes:
+    """Call data of `requestCancel(order)`."""
+    return call_data("Escrow", "requestCancel", order_tuple(order))
+
+
+def lock(order: Order, award: Award, signature: bytes) -> bytes:
+    """Call data of `lock(order, award, signature)`; only the award's prover can send it."""
+    return call_data("Escrow", "lock", order_tuple(order), award_tuple(award), signature)
+
+
+def settle(settlement: Settlement) -> bytes:
+    """Call data of `settle(settlement)`: direct, or by the award that locked."""
+    return call_data("Escrow", "settle", settlement_tuple(settlement))
+
+
+def settle_voided(settlement: Settlement, locking: Award) -> bytes:
+    """Call data of `settleVoided(settlement, locking)`: by another award after a missed promise."""
+    return call_data("Escrow", "settleVoided", settlement_tuple(settlement), award_tuple(locking))
+
+
+def expire(order: Order, locking: Award) -> bytes:
+    """Call data of `expire(order, locking)`."""
+    return call_data("Escrow", "expire", order_tuple(order), award_tuple(locking))
+
+
+def balance_of(account: bytes) -> bytes:
+    """Call data of `balanceOf(account)`; decode with `decode_number`."""
+    return call_data("Escrow", "balanceOf", account)
+
+
+def pending_withdrawal_of(account: bytes) -> bytes:
+    """Call data of `pendingWithdrawalOf(account)`; decode with `decode_pending_withdrawal`."""
+    return call_data("Escrow", "pendingWithdrawalOf", account)
+
+
+def total() -> bytes:
+    """Call data of `total()`; decode with `decode_number`."""
+    return call_data("Escrow", "total")
+
+
+def state_of(order_hash: bytes) -> bytes:
+    """Call data of `stateOf(orderHash)`; decode with `decode_state`."""
+    return call_data("Escrow", "stateOf", order_hash)
+
+
+def order_digest(order: Order) -> bytes:
+    """Call data of `orderDigest(order)`; decode with `decode_hash`."""
+    return call_data("Escrow", "orderDigest", order_tuple(order))
+
+
+def award_digest(award: Award) -> bytes:
+    """Call data of `awardDigest(award)`; decode with `decode_hash`."""
+    return call_data("Escrow", "awardDigest", award_tuple(award))
+
+
+def binding(order_hash: bytes, payout: bytes, settler: bytes) -> bytes:
+    """Call data of `binding(orderHash, payout, settler)`; decode with `decode_number`."""
+    return call_data("Escrow", "binding", order_hash, payout, settler)
+
+
+def withdrawal_delay() -> bytes:
+    """Call data of `withdrawalDelay()` (seconds); decode with `decode_number`."""
+    return call_data("Escrow", "withdrawalDelay")
+
+
+def allow_dev() -> bytes:
+    """Call data of `allowDev()`; decode with `decode_number`."""
+    return call_data("Escrow", "allowDev")
+
+
+def registry() -> bytes:
+    """Call data of `registry()`; decode with `decode_address`."""
+    return call_data("Escrow", "registry")
+
+
+# --- Registry -----------------------------------------------------------------------------------
+
+
+def register_program(
+    proof_system: int, vk: Sequence[int], layout: bytes, setup_id: bytes, dev: bool
+) -> bytes:
+    """Call data of `registerProgram(...)`; `vk` is the word list of docs/adr/0001."""
+    return call_data("Registry", "registerProgram", proof_system, list(vk), layout, setup_id, dev)
+
+
+def publish_model(record: ModelRecord) -> bytes:
+    """Call data of `publishModel(record)`; the sender becomes the publisher."""
+    return call_data("Registry", "publishModel", astuple(record))
+
+
+def program_of(program_id: bytes) -> bytes:
+    """Call data of `programOf(programId)`; decode with `decode_program`."""
+    return call_data("Registry", "programOf", program_id)
+
+
+def verifying_key_of(program_id: bytes) -> bytes:
+    """Call data of `verifyingKeyOf(programId)`; decode with `decode_verifying_key`."""
+    return call_data("Registry", "verifyingKeyOf", program_id)
+
+
+def model_of(model_id: bytes) -> bytes:
+    """Call data of `modelOf(modelId)`; decode with `decode_model`."""
+    return call_data("Registry", "modelOf", model_id)
+
+
+def royalty_of(model_id: bytes) -> bytes:
+    """Call data of `royaltyOf(modelId)`; decode with `decode_royalty`."""
+    return call_data("Registry", "royaltyOf", model_id)
+
+
+def model_id(publisher: bytes, record: ModelRecord) -> bytes:
+    """Return `keccak256(abi.encode(publisher, record))`, as the Registry computes it."""
+    (record_type,) = _artifact("Registry").functions["publishModel"].inputs
+    return keccak256(encode(("address", record_type), (publisher, astuple(record))))
+
+
+# --- Groth16Verifier and deployment ---------------------------------------------------------------
+
+
+def verify(vk: Sequence[int], inputs: Sequence[int], proof: bytes) -> bytes:
+    """Call data of the verifier's `verify(vk, inputs, proof)`: reverts unless the proof is valid."""
+    return call_data("Groth16Verifier", "verify", list(vk), list(inputs), proof_words(proof))
+
+
+def deploy_registry() -> bytes:
+    """Data of the transaction that creates the Registry."""
+    return deployment_data("Registry")
+
+
+def deploy_verifier() -> bytes:
+    """Data of the transaction that creates the Groth16Verifier."""
+    return deployment_data("Groth16Verifier")
+
+
+def deploy_escrow(registry_address: bytes, allow_dev: bool, withdrawal_delay_seconds: int) -> bytes:
+    """Data of the transaction that creates the Escrow."""
+    return deployment_data("Escrow", registry_address, allow_dev, withdrawal_delay_seconds)
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+
+def decode_number(data: bytes) -> int:
+    """Return the number that a view answered."""
+    (value,) = decode_values(("uint256",), data)
+    return int(value)
+
+
+def decode_hash(data: bytes) -> bytes:
+    """Return the 32 bytes that a view answered."""
+    (value,) = decode_values(("bytes32",), data)
+    return bytes(value)
+
+
+def decode_address(data: bytes) -> bytes:
+    """Return the 20-byte address that a view answered."""
+    (value,) = decode_values(("address",), data)
+    return bytes(value)
+
+
+def decode_state(data: bytes) -> OrderState:
+    """Return what `stateOf` answered."""
+    status, content = decode_result("Escrow", "stateOf", data)
+    return OrderState(Status(status), content)
+
+
+def decode_pending_withdrawal(data: bytes) -> tuple[int, int]:
+    """Return (amount in wei, first second at which it can be withdrawn)."""
+    amount, available_at = decode_result("Escrow", "pendingWithdrawalOf", data)
+    return int(amount), int(available_at)
+
+
+def decode_program(data: bytes) -> Program:
+    """Return what `programOf` answered."""
+    (fields,) = decode_result("Registry", "programOf", data)
+    return Program(*fields)
+
+
+def decode_verifying_key(data: bytes) -> tuple[int, ...]:
+    """Return the word list that `verifyingKeyOf` answered."""
+    (words,) = decode_result("Registry", "verifyingKeyOf", data)
+    return tuple(words)
+
+
+def decode_model(data: bytes) -> tuple[bytes, ModelRecord]:
+    """Return (publisher, record)."""
+    publisher, fields = decode_result("Registry", "modelOf", data)
+    return publisher, ModelRecord(*fields)
+
+
+def decode_royalty(data: bytes) -> tuple[bytes, int]:
+    """Return (publisher, share of the price in basis points); zeros for an unknown model."""
+    publisher, royalty_bps = decode_result("Registry", "royaltyOf", data)
+    return publisher, int(royalty_bps)
+
+
+# --- structs as the ABI takes them ------------------------------------------------------------------
+
+
+def order_tuple(order: Order) -> tuple[object, ...]:
+    """Return the fields of an Order in the order of the Solidity struct."""
+    fields = {name: getattr(order, name) for name in type(order).model_fields}
+    fields["input_commitment"] = order.input_commitment.to_bytes(32, "big")
+    return tuple(fields.values())
+
+
+def award_tuple(award: Award) -> tuple[object, ...]:
+    """Return the fields of an Award in the order of the Solidity struct."""
+    return tuple(getattr(award, name) for name in type(award).model_fields)
+
+
+def award_from_tuple(fields: Sequence[object]) -> Award:
+    """Return the Award of decoded fields."""
+    return Award.model_validate(dict(zip(Award.model_fields, fields, strict=True)))
+
+
+def settlement_tuple(settlement: Settlement) -> tuple[object, ...]:
+    """Return the fields of a Settlement in the order of the Solidity struct."""
+    return (
+        order_tuple(settlement.order),
+        award_tuple(settlement.award),
+        settlement.signature,
+        proof_words(settlement.proof),
+        list(settlement.outputs),
+        settlement.settler,
+    )
+
+
+def proof_words(proof: bytes) -> list[int]:
+    """Return the eight words of a proof.
+
+    Raises:
+        ValueError: it has not 256 bytes.
+    """
+    if len(proof) != PROOF_BYTES:
+        raise ValueError(f"a proof has {PROOF_BYTES} bytes, not {len(proof)}")
+    return [int.from_bytes(proof[start : start + 32], "big") for start in range(0, PROOF_BYTES, 32)]
