@@ -208,7 +208,7 @@ async def test_what_refused_requests_sent_is_not_kept() -> None:
         await client.connect(server.addresses[0])
         for _ in range(20):
             with pytest.raises(PeerRefusedError):
-                await client.request(server.peer_id, ECHO, b"x" * 50_000, 100)
+                await client.request(server.peer_id, ECHO, b"x" * 200_000, 100)
         assert server._live is not None
         (muxer,) = server._live.muxers
         await until(lambda: sum(len(buffer) for buffer in muxer.stream_buffers.values()) == 0)
