@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A model of the chain: blocks at fixed intervals, and the Escrow's rules of docs/adr/0001.
+
+Amounts are wei of the Escrow's internal balances; gas is paid outside of it. A transaction that breaks a
+rule raises `Reverted` and changes nothing. INV-2 of the Escrow (what was deposited is what balances and
+locks hold) can be checked at any instant with `held`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from protocol.structs import Award, Order
+from sims.tokens import hash_of, proof_is_valid, signature_token
+
+BURNED = bytes.fromhex("000000000000000000000000000000000000dead")
+SECOND = 10**9
+
+
+class Reverted(Exception):
+    """A transaction broke a rule; `reason` is the Escrow's error."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The arguments of a settling transaction."""
+
+    order: Order
+    award: Award
+    signature: bytes
+    outputs: tuple[int, ...]
+    proof: bytes
+    settler: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """What one settlement moved, as the Settled event says it."""
+
+    order_hash: bytes
+    settlement: Settlement
+    sender: bytes
+    fee_to: bytes
+    at: int
+    """Timestamp of the block, in seconds."""
+    bounty: int = 0
+    slashed: bytes | None = None
+    burned: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """What a lock holds."""
+
+    order: Order
+    award: Award
+    award_hash: bytes
+
+    @property
+    def held(self) -> int:
+        """Price, fee and collateral."""
+        return self.award.price + self.order.verifier_fee + self.order.collateral
+
+
+@dataclass(slots=True)
+class Escrow:
+    """Balances, locks and finished orders."""
+
+    cancel_delay: int = 60
+    royalties: dict[bytes, bytes] = field(default_factory=dict)
+    """model id -> publisher."""
+    balances: dict[bytes, int] = field(default_factory=dict)
+    locks: dict[bytes, Lock] = field(default_factory=dict)
+    finished: dict[bytes, str] = field(default_factory=dict)
+    cancels: dict[bytes, int] = field(default_factory=dict)
+    deposited: int = 0
+    payments: list[Paid] = field(default_factory=list)
+    version: int = 0
+    """Counts changes."""
+
+    def balance(self, account: bytes) -> int:
+        """Return the free balance of an account, in wei."""
+        return self.balances.get(account, 0)
+
+    def held(self) -> int:
+        """Return all that balances and locks hold; equal to `deposited`, always."""
+        return sum(self.balances.values()) + sum(lock.held for lock in self.locks.values())
+
+    def deposit(self, account: bytes, amount: int) -> None:
+        """Credit what an account paid in."""
+        self.deposited += amount
+        self._move(account, amount)
+
+    def request_cancel(self, now: int, sender: bytes, order: Order) -> None:
+        """Make the order void after the delay; a lock is not affected."""
+        order_hash = hash_of(order)
+        self._require(sender == order.client, "NotClient")
+        self._require(order_hash not in self.cancels, "AlreadyCancelled")
+        self._require(order_hash not in self.locks, "AlreadyLocked")
+        self._require(order_hash not in self.finished, "AlreadyFinished")
+        self.cancels[order_hash] = now + self.cancel_delay
+        self.version += 1
+
+    def lock(self, now: int, sender: bytes, order: Order, award: Award, signature: bytes) -> Lock:
+        """Reserve the client's payment and the prover's collateral."""
+        order_hash, award_hash = hash_of(order), hash_of(award)
+        self._require(sender == award.prover, "NotProver")
+        self._require_award(order, award, order_hash)
+        self._require_open(now, order_hash)
+        self._require(now <= award.lock_by, "LockTooLate")
+        self._require(now < award.promise_at, "PromiseMissed")
+        self._require(award.promise_at <= order.final_by, "PromiseTooLate")
+        self._require(signature == signature_token(order.client, award_hash), "BadSignature")
+        reserved = award.price + order.verifier_fee
+        self._require(self.balance(order.client) >= reserved, "InsufficientBalance")
+        self._require(self.balance(award.prover) >= order.collateral, "InsufficientBalance")
+        self._move(order.client, -reserved)
+        self._move(award.prover, -order.collateral)
+        self.locks[order_hash] = Lock(order, award, award_hash)
+        return self.locks[order_hash]
+
+    def settle(self, now: int, sender: bytes, s: Settlement) -> Paid:
+        """Pay for a proof: directly, from the lock of this award, or from a voided lock of another."""
+        order_hash = hash_of(s.order)
+        self._require(order_hash not in self.finished, "AlreadySettled")
+        self._require_award(s.order, s.award, order_hash)
+        valid = proof_is_valid(s.order, s.award.payout, s.settler, s.outputs, s.proof)
+        self._require(valid, "InvalidProof")
+        lock = self.locks.get(order_hash)
+        fee_to = s.settler if sender == s.settler else s.award.payout
+        if lock is None:
+            self._require_open(now, order_hash)
+            self._require_fresh(now, s)
+            needed = s.award.price + s.order.verifier_fee
+            self._require(self.balance(s.order.client) >= needed, "InsufficientBalance")
+            self._move(s.order.client, -needed)
+            paid = Paid(order_hash, s, sender, fee_to, now)
+        else:
+            paid = self._from_lock(now, sender, fee_to, s, lock)
+        return self._pay(paid)
+
+    def expire(self, now: int, order: Order) -> None:
+        """Give the client its reservation back after the final deadline; the collateral is burned."""
+        order_hash = hash_of(order)
+        lock = self.locks.get(order_hash)
+        if lock is None:
+            raise Reverted("NotLocked")
+        self._require(now > order.final_by, "NotYetExpired")
+        del self.locks[order_hash]
+        self.finished[order_hash] = "expired"
+        self._move(order.client, lock.award.price + order.verifier_fee)
+        self._move(BURNED, order.collateral)
+
+    def _from_lock(self, now: int, sender: bytes, fee_to: bytes, s: Settlement, lock: Lock) -> Paid:
+        award, order_hash, bounty, slashed = lock.award, hash_of(s.order), 0, None
+        if now <= award.promise_at:
+            self._require(hash_of(s.award) == lock.award_hash, "LockedByAnotherAward")
+            returned = s.order.collateral
+        else:
+            self._require(now <= s.order.final_by, "FinalMissed")
+            if hash_of(s.award) != lock.award_hash:
+                self._require_fresh(now, s)
+                self._require(s.award.price <= award.price, "ReservationTooSmall")
+            bounty, slashed, returned = s.order.collateral // 4, award.prover, 0
+        burned = s.order.collateral - bounty if slashed else 0
+        del self.locks[order_hash]
+        self._move(s.order.client, award.price - s.award.price)
+        self._move(award.prover, returned)
+        self._move(s.award.payout, bounty)
+        self._move(BURNED, burned)
+        return Paid(order_hash, s, sender, fee_to, now, bounty, slashed, burned)
+
+    def _pay(self, paid: Paid) -> Paid:
+        order, award = paid.settlement.order, paid.settlement.award
+        royalty = award.price * order.royalty_bps // 10_000
+        self.finished[paid.order_hash] = "settled"
+        self._move(award.payout, award.price - royalty)
+        self._move(self.royalties.get(order.model_id, BURNED), royalty)
+        self._move(paid.fee_to, order.verifier_fee)
+        self.payments.append(paid)
+        return paid
+
+    def _move(self, account: bytes, amount: int) -> None:
+        self.version += 1
+        self.balances[account] = self.balance(account) + amount
+
+    def _require_award(self, order: Order, award: Award, order_hash: bytes) -> None:
+        self._require(award.order_hash == order_hash, "AwardForAnotherOrder")
+        self._require(award.price <= order.price_cap, "PriceAboveCap")
+        self._require(award.promise_at <= order.promise_by, "PromiseTooLate")
+
+    def _require_open(self, now: int, order_hash: bytes) -> None:
+        self._require(order_hash not in self.locks, "AlreadyLocked")
+        self._require(order_hash not in self.finished, "AlreadyFinished")
+        self._require(now < self.cancels.get(order_hash, now + 1), "AlreadyCancelled")
+
+    def _require_fresh(self, now: int, s: Settlement) -> None:
+        self._require(now <= s.award.promise_at, "PromiseMissed")
+        self._require(now <= s.order.final_by, "FinalMissed")
+        self._require(s.signature == signature_token(s.order.client, hash_of(s.award)), "BadSignature")
+
+    @staticmethod
+    def _require(holds: bool, reason: str) -> None:
+        if not holds:
+            raise Reverted(reason)
