@@ -106,11 +106,11 @@ class Follower:
             return False
         await self._tell_time()
         if undone := await self._replaced(head.number, head.hash):
+            if len(self._window) == 1 and undone.number > self._start:
+                raise ReorgTooDeepError(f"Block {undone.number} and all known before it were replaced.")
             await handle(Undone(undone))
             self._store.save([undone], [])
             self._window.pop()
-            if not self._window:
-                raise ReorgTooDeepError(f"Block {undone.number} and all known before it were replaced.")
             return True
         next_number = self.tip.number + 1 if self.tip else self._start
         numbers = range(next_number, min(head.number, next_number + BATCH - 1) + 1)
@@ -118,7 +118,7 @@ class Follower:
         for block in blocks:
             await handle(block)
         self._store.save([], blocks)
-        self._window = (self._window + blocks)[-WINDOW:]
+        self._window = (self._window + blocks)[-self._store.window :]
         return bool(blocks) and blocks[-1].number < head.number
 
     async def _tell_time(self) -> None:

@@ -82,7 +82,7 @@ class BlockStore:
 
     def __init__(self, journal: Journal, *, window: int) -> None:
         self._journal = journal
-        self._window = window
+        self.window = window
 
     def load(self) -> list[Block]:
         """Return the blocks, oldest first."""
@@ -100,13 +100,13 @@ class BlockStore:
         with self._journal.transaction() as database:
             for block in undone:
                 database.execute("DELETE FROM blocks WHERE number = ?", (block.number,))
-            for block in added[-self._window :]:
+            for block in added[-self.window :]:
                 blob = _encode(block)
                 database.execute(
                     "REPLACE INTO blocks VALUES (?, ?, ?)", (block.number, blob, checksum(block.number, blob))
                 )
             database.execute(
-                "DELETE FROM blocks WHERE number <= (SELECT max(number) FROM blocks) - ?", (self._window,)
+                "DELETE FROM blocks WHERE number <= (SELECT max(number) FROM blocks) - ?", (self.window,)
             )
 
 

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Logs are readable, machine-readable on request, and silent about secrets."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from node.log import HIDDEN, set_up_logging
+
+
+@pytest.fixture(autouse=True)
+def _restore() -> Iterator[None]:
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level)
+    yield
+    root.handlers[:], level = before
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_secret_fields_are_hidden_however_deep(form: str) -> None:
+    stream = io.StringIO()
+    set_up_logging("info", form, stream)
+    structlog.get_logger("x").info(
+        "job taken",
+        order="0xab",
+        secret_key=b"s3cret",
+        password="s3cret",
+        Input="s3cret",
+        nested={"list": [{"blinding": "s3cret", "shown": 1}]},
+        rpc_url="http://x/s3cret",
+        private_input=[1],
+    )
+    assert "s3cret" not in stream.getvalue() and HIDDEN in stream.getvalue() and "0xab" in stream.getvalue()
+
+
+def test_tracebacks_do_not_show_local_variables() -> None:
+    stream = io.StringIO()
+    set_up_logging("info", "json", stream)
+    try:
+        password = "s3" + "cret"
+        raise ValueError(len(password))
+    except ValueError:
+        structlog.get_logger("x").exception("failed")
+    entry = json.loads(stream.getvalue())
+    assert "ValueError: 6" in entry["exception"] and "s3cret" not in stream.getvalue()
+
+
+def test_text_of_peers_cannot_write_lines_or_control_the_terminal() -> None:
+    stream = io.StringIO()
+    set_up_logging("info", "console", stream)
+    structlog.get_logger("x").info("hello", peer="a\n12:00 forged \x1b[2J", size=b"\x01" * 99)
+    assert stream.getvalue().count("\n") == 1 and "\x1b" not in stream.getvalue()
+
+
+def test_levels_and_libraries() -> None:
+    stream = io.StringIO()
+    set_up_logging("info", "json", stream)
+    structlog.get_logger("x").debug("quiet")
+    logging.getLogger("other").info("quiet")
+    logging.getLogger("libp2p.host").error("quiet")
+    logging.getLogger("other").warning("loud %s", "warning")
+    assert "quiet" not in stream.getvalue()
+    assert json.loads(stream.getvalue())["event"] == "loud warning"

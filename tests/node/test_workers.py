@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Workers: killable, replaced when they die, gone when the node is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import trio
+
+from node.config import read_config
+from node.workers import WARM_KEYS, WorkerPool, warm
+from protocol.errors import SettingsError, WorkerDiedError
+
+PARENT = """
+import os, time, trio
+from node.workers import WorkerPool
+
+async def main():
+    async with WorkerPool(2) as pool, trio.open_nursery() as nursery:
+        print(await pool.run(os.getpid), flush=True)
+        nursery.start_soon(pool.run, time.sleep, 60)
+        nursery.start_soon(pool.run, time.sleep, 60)
+        await trio.sleep(0.3)
+        print("busy", flush=True)
+
+trio.run(main)
+"""
+
+
+def gone(pid: int) -> bool:
+    """Tell whether a process has ended; a zombie of another parent has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def children(pid: int) -> list[int]:
+    return [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+
+
+async def test_a_job_runs_elsewhere_and_its_error_comes_back_typed(tmp_path: Path) -> None:
+    async with WorkerPool(1) as pool:
+        assert await pool.run(os.getpid) != os.getpid()
+        with pytest.raises(SettingsError):
+            await pool.run(read_config, tmp_path)
+
+
+async def test_a_killed_worker_is_an_error_and_the_next_job_gets_a_new_one() -> None:
+    async with WorkerPool(1) as pool:
+        first = await pool.run(os.getpid)
+        with pytest.raises(WorkerDiedError, match="PM-WRK-001"):
+            await pool.run(os._exit, 1)
+        assert await pool.run(os.getpid) != first
+
+
+async def test_cancelling_kills_the_worker() -> None:
+    async with WorkerPool(1) as pool:
+        pid = await pool.run(os.getpid)
+        with trio.move_on_after(0.1):
+            await pool.run(time.sleep, 60)
+        assert gone(pid) and pool.busy() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_worker_outlives_a_killed_parent(number: signal.Signals) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    assert parent.stdout.readline() == "busy\n"
+    pids = children(parent.pid)
+    assert worker in pids and len(pids) >= 2
+    parent.send_signal(number)
+    parent.wait(10)
+    deadline = time.monotonic() + 2.0
+    while not all(gone(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert all(gone(pid) for pid in pids)
+
+
+def test_warm_keys_are_loaded_once_and_bounded() -> None:
+    loads: list[str] = []
+
+    def load(key: str) -> str:
+        return warm(key, lambda: loads.append(key) or key)  # type: ignore[func-returns-value]
+
+    for key in ("a", "a", *map(str, range(WARM_KEYS)), "a"):
+        assert load(key) == key
+    assert loads == ["a", *map(str, range(WARM_KEYS)), "a"]
