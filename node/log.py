@@ -26,12 +26,12 @@ SECRET_NAMES = frozenset({"key", "keys", "input", "inputs", "values", "raw", "se
 MAX_TEXT = 2_000
 
 
-def set_up_logging(level: str = "info", form: str = "console", stream: TextIO | None = None) -> None:
+def configure_logging(level: str = "info", format: str = "console", stream: TextIO | None = None) -> None:
     """Send all logs, of libraries too (warnings and above), to `stream` or standard error.
 
     Args:
         level: debug, info, warning or error.
-        form: console or json.
+        format: console or json.
     """
     output = stream if stream is not None else sys.stderr
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -39,14 +39,14 @@ def set_up_logging(level: str = "info", form: str = "console", stream: TextIO | 
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True)
-        if form == "json"
+        if format == "json"
         else structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
         structlog.processors.format_exc_info,
         redact,
     ]
     last: Processor = (
         structlog.processors.JSONRenderer(sort_keys=True)
-        if form == "json"
+        if format == "json"
         else structlog.dev.ConsoleRenderer(colors=output.isatty(), pad_event_to=44)
     )
     structlog.configure(

@@ -8,6 +8,7 @@ addresses are `0x` and 40 hexadecimal digits. No validation error shows the valu
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -91,9 +92,19 @@ class ProverSettings(Section):
     lock_above_ms: Annotated[WholeNumber, Field(ge=0)] = Field(
         default=30_000, description="Jobs estimated above this many milliseconds are locked on-chain first."
     )
+    bundles: Annotated[tuple[str, ...], BeforeValidator(_list), Field(max_length=256)] = Field(
+        default=(), description="Ids of bundles to pull, audit and serve: 64 hexadecimal digits each."
+    )
     payout: OptionalAddress = Field(
         default=None, description="Where earnings go, best a cold address; empty: the node's own account."
     )
+
+    @field_validator("bundles")
+    @classmethod
+    def _hashes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not re.fullmatch(r"(0x)?[0-9a-fA-F]{64}", part) for part in value):
+            raise ValueError("must be bundle ids of 64 hexadecimal digits")
+        return value
 
 
 class ClientSettings(Section):

@@ -88,6 +88,7 @@ def test_custom_network_has_no_chain_by_default(tmp_path: Path) -> None:
         ("[prover]\ncapacity = 0", "prover.capacity"),
         ("[prover]\nexposure_cap_wei = " + "9" * 60, "prover.exposure_cap_wei"),
         ('[prover]\npayout = "s3cret"', "prover.payout"),
+        ('[prover]\nbundles = ["s3cret"]', "prover.bundles"),
         ('[client]\nallow = ["s3cret"]', "client.allow"),
         ('[client]\npolicy = "s3cret"', "client.policy"),
         ("[verifier]\nunknown_key = 3", "unknown_key"),

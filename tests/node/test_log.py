@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from node.log import HIDDEN, set_up_logging
+from node.log import HIDDEN, configure_logging
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def _restore() -> Iterator[None]:
 @pytest.mark.parametrize("form", ["console", "json"])
 def test_secret_fields_are_hidden_however_deep(form: str) -> None:
     stream = io.StringIO()
-    set_up_logging("info", form, stream)
+    configure_logging("info", form, stream)
     structlog.get_logger("x").info(
         "job taken",
         order="0xab",
@@ -43,7 +43,7 @@ def test_secret_fields_are_hidden_however_deep(form: str) -> None:
 
 def test_tracebacks_do_not_show_local_variables() -> None:
     stream = io.StringIO()
-    set_up_logging("info", "json", stream)
+    configure_logging("info", "json", stream)
     try:
         password = "s3" + "cret"
         raise ValueError(len(password))
@@ -55,14 +55,14 @@ def test_tracebacks_do_not_show_local_variables() -> None:
 
 def test_text_of_peers_cannot_write_lines_or_control_the_terminal() -> None:
     stream = io.StringIO()
-    set_up_logging("info", "console", stream)
+    configure_logging("info", "console", stream)
     structlog.get_logger("x").info("hello", peer="a\n12:00 forged \x1b[2J", size=b"\x01" * 99)
     assert stream.getvalue().count("\n") == 1 and "\x1b" not in stream.getvalue()
 
 
 def test_levels_and_libraries() -> None:
     stream = io.StringIO()
-    set_up_logging("info", "json", stream)
+    configure_logging("info", "json", stream)
     structlog.get_logger("x").debug("quiet")
     logging.getLogger("other").info("quiet")
     logging.getLogger("libp2p.host").error("quiet")
