@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from eth_abi.abi import decode, encode
-from eth_abi.grammar import ABIType, TupleType, parse
+from eth_abi.grammar import ABIType, BasicType, TupleType, parse
 
 from protocol.hashing import keccak256
 
@@ -109,9 +109,10 @@ def _plain(kind: ABIType, value: Any) -> Any:
         return tuple(_plain(kind.item_type, item) for item in value)
     if isinstance(kind, TupleType):
         return tuple(_plain(part, item) for part, item in zip(kind.components, value, strict=True))
-    if kind.to_type_str() == "address":
+    assert isinstance(kind, BasicType)
+    if kind.base == "address":
         return bytes.fromhex(value[2:])
-    if kind.to_type_str() == "string":
+    if kind.base == "string":
         return value.decode("utf-8", "replace")
     return value
 
