@@ -11,6 +11,7 @@ from typing import Protocol
 from proving.circuit import ConstraintSystem
 from proving.emit import EmittedCircuit
 from proving.ir import Program
+from proving.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Estimate:
     setup_ms: int
 
 
-class Backend[Settings](Protocol):
+class Backend(Protocol):
     """A proof system. Everything is synchronous: call it from a worker process."""
 
     name: str
@@ -87,8 +88,13 @@ class Backend[Settings](Protocol):
     ) -> Witness:
         """Compute every wire; raises ProvingError for inputs outside the model's shape or ranges."""
 
-    def prove(self, proving_key: Path, verifying_key: Sequence[int], witness: Witness) -> bytes:
-        """Return a proof of 256 bytes that was verified; raises SelfCheckError."""
+    def prove(
+        self, proving_key: Path, key_digest: str, verifying_key: Sequence[int], witness: Witness
+    ) -> bytes:
+        """Return a proof of 256 bytes that was verified; raises SelfCheckError.
+
+        `key_digest` is the SHA-256 (hex) that the key file was checked against; it keys the warm cache.
+        """
 
     def verify(self, verifying_key: Sequence[int], proof: bytes, public_inputs: Sequence[int]) -> bool:
         """Say whether a proof holds; False for garbage, never an exception."""

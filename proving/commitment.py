@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from proving.poseidon import poseidon, poseidon_chain
-from proving.settings import InputRange
 from protocol.errors import SecretError
 from protocol.hashing import keccak256
 from protocol.scalars import BN254_SCALAR_ORDER
+from proving.poseidon import poseidon, poseidon_chain
+from proving.settings import InputRange
 
 PACKED_BITS = 248
 MIN_SECRET_BYTES = 16

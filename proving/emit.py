@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from protocol.scalars import BN254_SCALAR_ORDER
 from proving.circuit import ONE, Circuit, ConstraintSystem, Lc, plus, times
 from proving.commitment import TAG_OUT, packing, schema_hash
 from proving.ir import Affine, Hidden, Interval, Program
 from proving.poseidon import MAX_ELEMENTS, parameters_for
 from proving.settings import InputRange, OutputMode
-from protocol.scalars import BN254_SCALAR_ORDER
 
 COMMITMENT_WIRE = 1
 FIRST_OUTPUT_WIRE = 2

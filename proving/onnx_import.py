@@ -14,9 +14,9 @@ from fractions import Fraction
 
 from onnx import NodeProto
 
+from protocol.errors import MalformedModelError, UnsupportedOperatorError, WeightError
 from proving.network import Dense, Network
 from proving.onnx_file import FLOATS, Constant, OnnxGraph, attribute, exact_number, read_onnx
-from protocol.errors import MalformedModelError, UnsupportedOperatorError, WeightError
 
 READ_OUT = frozenset({
     "Identity", "Sub", "Concat", "ArgMax", "ArrayFeatureExtractor", "Reshape", "Cast", "Normalizer", "ZipMap",

@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
+from protocol.errors import CompileSettingsError, WeightError
 from proving.ir import Affine, Hidden, Interval, Output, Program
 from proving.network import Dense, Network
 from proving.settings import OutputMode, Settings, logit_threshold
-from protocol.errors import CompileSettingsError, WeightError
 
 MAX_SUM_BITS = 240
 """A sum with its sign must stay clear of the field's 254 bits."""

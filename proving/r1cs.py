@@ -11,8 +11,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from proving.circuit import ConstraintSystem, Lc
 from protocol.scalars import BN254_SCALAR_ORDER
+from proving.circuit import ConstraintSystem, Lc
 
 ELEMENT_BYTES = 32
 _PRIME = BN254_SCALAR_ORDER.to_bytes(ELEMENT_BYTES, "little")

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Calls into groth16py, with its exceptions turned into ours and its habits fenced in.
+
+It proves unsatisfied witnesses without a word and raises on garbage where a verifier should say no, so every
+proof is verified before it is handed out, and every refusal is False.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import groth16py
+
+from protocol.errors import KeyMaterialError, ProvingError
+from protocol.scalars import BN254_SCALAR_ORDER
+from proving.groth16.verifying_key import (
+    BN254_BASE_ORDER,
+    PROOF_BYTES,
+    WORD_BYTES,
+    canonical_json,
+    check_words,
+    snarkjs_of,
+    words_of,
+)
+from proving.r1cs import wtns_bytes
+
+WARM_KEYS = 4
+"""Proving keys kept in memory; loading one takes longer than a proof with it."""
+
+_ENGINE_ERRORS = (
+    groth16py.EncodingError,
+    groth16py.VerificationError,
+    groth16py.SetupError,
+    groth16py.WitnessError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
+
+
+def setup(r1cs: bytes, proving_key: Path) -> tuple[int, ...]:
+    """Make single-party keys, write the proving key, return the verifying key's words."""
+    with in_memory_file(r1cs) as path:
+        try:
+            key, verifying_key = groth16py.setup(path)
+        except _ENGINE_ERRORS as error:
+            raise ProvingError(f"The set-up failed ({type(error).__name__}).") from None
+    key.save(str(proving_key))
+    return words_of(json.loads(verifying_key.to_json()))
+
+
+@lru_cache(maxsize=WARM_KEYS)
+def load_key(path: Path, digest: str) -> groth16py.ProvingKey:
+    """Return the proving key in a file; `digest` is the SHA-256 that the caller has checked it against.
+
+    Raises:
+        KeyMaterialError: the file holds no key.
+    """
+    try:
+        return groth16py.ProvingKey.load(str(path))
+    except _ENGINE_ERRORS as error:
+        raise KeyMaterialError(
+            f"The proving key {digest[:12]} cannot be read ({type(error).__name__})."
+        ) from None
+
+
+def prove(key: groth16py.ProvingKey, wires: Sequence[int]) -> bytes:
+    """Return a proof, unverified; the witness stays in memory.
+
+    Raises:
+        ProvingError: key and witness do not belong together.
+    """
+    with in_memory_file(wtns_bytes(wires)) as path:
+        try:
+            return bytes(groth16py.prove_wtns(key, path))
+        except _ENGINE_ERRORS as error:
+            raise ProvingError(f"The proof failed ({type(error).__name__}).") from None
+
+
+def verify(words: tuple[int, ...], proof: bytes, public_inputs: Sequence[int]) -> bool:
+    """Say whether a proof holds. Whatever is not canonical is refused: values at or above their modulus."""
+    if len(proof) != PROOF_BYTES or not _below(_words(proof), BN254_BASE_ORDER):
+        return False
+    if any(type(value) is not int for value in public_inputs):
+        return False
+    if not _below(public_inputs, BN254_SCALAR_ORDER):
+        return False
+    try:
+        return bool(_verifier(words).verify(proof, list(public_inputs)))
+    except (*_ENGINE_ERRORS, KeyMaterialError):
+        return False
+
+
+@lru_cache(maxsize=64)
+def _verifier(words: tuple[int, ...]) -> groth16py.Verifier:
+    check_words(words)
+    return groth16py.Verifier(groth16py.VerifyingKey.from_snarkjs(canonical_json(snarkjs_of(words))))
+
+
+def _words(proof: bytes) -> list[int]:
+    return [int.from_bytes(proof[at : at + WORD_BYTES], "big") for at in range(0, PROOF_BYTES, WORD_BYTES)]
+
+
+def _below(values: Sequence[int], order: int) -> bool:
+    return all(0 <= value < order for value in values)
+
+
+@contextmanager
+def in_memory_file(data: bytes) -> Iterator[str]:
+    """Give `data` a path without letting it touch a disk: groth16py reads files, witnesses are private."""
+    descriptor = os.memfd_create("proofmesh", os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(data)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
