@@ -27,21 +27,24 @@ def encode(value: Event | Effect) -> bytes:
 
 
 def decode_event(data: bytes) -> Event:
-    """Return the event of these bytes. Raises NotCanonicalError if they hold none."""
+    """Return the event of these bytes. Raises NotCanonicalError if `encode` did not write them."""
     return _decode(data, _EVENTS)
 
 
 def decode_effect(data: bytes) -> Effect:
-    """Return the effect of these bytes. Raises NotCanonicalError if they hold none."""
+    """Return the effect of these bytes. Raises NotCanonicalError if `encode` did not write them."""
     return _decode(data, _EFFECTS)
 
 
 def _decode(data: bytes, kinds: dict[str, type[T]]) -> T:
     value = unpack(data)
-    if not (isinstance(value, tuple) and len(value) == 2 and value[0] in kinds):
+    name = value[0] if isinstance(value, tuple) and len(value) == 2 else None
+    if not (isinstance(name, str) and name in kinds):
         raise NotCanonicalError("A journal record has an unknown type.")
     try:
-        decoded: T = _ADAPTERS[value[0]].validate_python(value[1])
-        return decoded
-    except ValidationError as error:
+        decoded: T = _ADAPTERS[name].validate_python(value[1])
+    except (ValidationError, RecursionError) as error:
         raise NotCanonicalError("A journal record has fields that are not valid.") from error
+    if pack([name, plain(_ADAPTERS[name].dump_python(decoded))]) != data:
+        raise NotCanonicalError("A journal record is not in its canonical form.")
+    return decoded
