@@ -11,7 +11,8 @@
 | SETTLED, REFUNDED, FAILED, CANCELLED | nothing | forgotten after the end of the order |
 
 An auction never costs the client its claim: an award that was not used is void at its promise, and one
-order is settled once, whoever does it. Events that make no sense in a phase change nothing and give an
+order is settled once, whoever does it. A lock that comes late, after the client gave up, is waited for
+and refunded like any other. Events that make no sense in a phase change nothing and give an
 `Unexpected` effect.
 """
 
@@ -22,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from market import refusals
-from market.auction import MAX_BIDS, Decision, ReceivedBid, acceptable, rank
+from market.auction import MAX_BIDS, POLICIES, Decision, ReceivedBid, acceptable, rank
 from market.effects import (
     Announce,
     Effect,
@@ -51,7 +52,7 @@ from market.events import (
 )
 from market.instants import SECOND, end_of, to_seconds
 from market.reputation import Reputation, delivered, failed
-from protocol.structs import Award, Order
+from protocol.structs import Award, Bid, Order
 
 
 class Phase(StrEnum):
@@ -79,8 +80,8 @@ class Terms:
     """How a client runs its auctions."""
 
     max_rounds: int = 6
-    lock_window: int = 10
-    """Seconds after the award in which a lock is allowed."""
+    lock_window: int = 30
+    """Seconds after the award in which a lock is allowed: time for the witness and two slow blocks."""
     settle_grace: int = 2 * SECOND
     """How long after a promise the chain is given to show the settlement, in nanoseconds."""
 
@@ -132,9 +133,11 @@ def transition(state: State, event: Event) -> Step:
     if not isinstance(event, JobEvent):
         return state, (Unexpected(bytes(32), type(event).__name__, "any"),)
     job = state.jobs.get(event.order_hash)
-    if job is None:
-        return state, (Unexpected(event.order_hash, type(event).__name__, "unknown"),)
-    return TABLE[job.phase, type(event)](state, job, event)
+    if job is not None:
+        return TABLE.get((job.phase, type(event)), _unexpected)(state, job, event)
+    if isinstance(event, (ChainLocked, ChainSettled, ChainExpired)):
+        return state, ()
+    return state, (Unexpected(event.order_hash, type(event).__name__, "unknown"),)
 
 
 def next_deadline(state: State) -> int | None:
@@ -148,6 +151,8 @@ def next_deadline(state: State) -> int | None:
 def _order_placed(state: State, event: OrderPlaced) -> Step:
     if event.order_hash in state.jobs:
         return state, (Unexpected(event.order_hash, "OrderPlaced", state.jobs[event.order_hash].phase),)
+    if event.policy not in POLICIES:
+        return state, (Unexpected(event.order_hash, "OrderPlaced", "unknown policy"),)
     job = Job(
         order=event.order,
         order_hash=event.order_hash,
@@ -165,7 +170,7 @@ def _bid(state: State, job: Job, event: BidReceived) -> Step:
     code = ""
     if job.allowed is not None and bid.prover not in job.allowed:
         code = refusals.NOT_ALLOWED
-    elif not acceptable(job.order, bid, to_seconds(event.at)):
+    elif not _affordable(job, bid, to_seconds(event.at)):
         code = refusals.BID_OVER_CAP
     elif bid.prover in job.excluded:
         code = refusals.AUCTION_CLOSED
@@ -192,8 +197,9 @@ def _award_refused(state: State, job: Job, event: RefusalReceived) -> Step:
     assert job.award is not None
     if event.prover != job.award.prover:
         return _refusal(state, job, event)
-    job = _note_refusal(job, event)
-    job = replace(job, excluded=(*job.excluded, event.prover), award=None)
+    job = replace(_note_refusal(job, event), award=None)
+    if event.code not in refusals.PASSING:
+        job = replace(job, excluded=(*job.excluded, event.prover))
     said = Report(job.order_hash, "award-refused", event.prover, 0, event.code)
     state, effects = _choose(_put(state, job), job, event.at)
     return state, (said, *effects)
@@ -210,7 +216,7 @@ def _choose(state: State, job: Job, at: int) -> Step:
     live = [
         held
         for held in job.bids
-        if acceptable(job.order, held.bid, now) and held.bid.prover not in job.excluded
+        if _affordable(job, held.bid, now) and held.bid.prover not in job.excluded
     ]
     if job.cancelled:
         return _give_up(state, job, at)
@@ -237,6 +243,12 @@ def _choose(state: State, job: Job, at: int) -> Step:
     )
     said = Report(job.order_hash, "award", award.prover, award.price, decision.policy)
     return _put(state, job), (said, SendAward(job.order_hash, best.peer, award, best.bid.sealing_key))
+
+
+def _affordable(job: Job, bid: Bid, now_seconds: int) -> bool:
+    """A void lock pays the next prover, so it also limits what that one may ask."""
+    reserved = job.lock.price if job.lock is not None else 0
+    return acceptable(job.order, bid, now_seconds) and (not reserved or bid.price <= reserved)
 
 
 def _next_round(state: State, job: Job, at: int) -> Step:
@@ -275,8 +287,10 @@ def _window_over(state: State, job: Job, event: Tick) -> Step:
 
 
 def _promise_over(state: State, job: Job, event: Tick) -> Step:
-    assert job.award is not None
-    prover = job.award.prover
+    """Strike the one whose promise it was: a lock's prover need not be the last awarded one."""
+    promised = job.lock if job.phase is Phase.LOCKED else job.award
+    assert promised is not None
+    prover = promised.prover
     state = replace(state, reputation=failed(state.reputation, prover))
     job = replace(job, excluded=(*job.excluded, prover), award=None)
     said = Report(job.order_hash, "promise-missed", prover)
@@ -412,11 +426,11 @@ _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
         ChainExpired: _expired,
     },
     **{
-        phase: {Tick: _forget, BidReceived: _bid_too_late, ChainSettled: _settled}
-        if phase is not Phase.SETTLED
-        else {Tick: _forget, BidReceived: _bid_too_late}
-        for phase in FINAL
+        phase: {Tick: _forget, BidReceived: _bid_too_late, ChainSettled: _settled, ChainLocked: _locked}
+        for phase in (Phase.FAILED, Phase.CANCELLED)
     },
+    Phase.REFUNDED: {Tick: _forget, BidReceived: _bid_too_late, ChainSettled: _settled},
+    Phase.SETTLED: {Tick: _forget, BidReceived: _bid_too_late},
 }
 TABLE: dict[tuple[Phase, type[Event]], Handler] = {
     (phase, kind): _EXPECTED[phase].get(kind, _unexpected)

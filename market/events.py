@@ -213,11 +213,16 @@ class SettlementFailed(JobEvent):
 
 @dataclass(frozen=True, slots=True)
 class ChainLocked(JobEvent):
-    """The order is locked on-chain for this award."""
+    """The order is locked on-chain for this award.
+
+    `price` is what the lock reserves for the proof: once it is void, no other award of the order can be
+    paid more. Zero if the shell does not know it.
+    """
 
     award_hash: Hash32
     prover: Address
     promise_at: int
+    price: Wei = 0
 
 
 @dataclass(frozen=True, slots=True)

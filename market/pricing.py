@@ -66,6 +66,8 @@ class Situation:
     """Estimate for the program; None if it is not served."""
     broken: bool
     jobs_ahead: int
+    backlog_ms: int
+    """Estimated time of the proofs that are ahead, summed."""
     exposure: int
     """Unsecured with this client now."""
     client_balance: int
@@ -74,6 +76,8 @@ class Situation:
     locked_by_other: bool
     secured: bool
     """A voided lock of this order still holds the client's funds."""
+    reserved: int
+    """Price that this lock holds, the most that it can pay; zero if there is none or it is not known."""
 
 
 def preflight(order: Order, tariff: Tariff, situation: Situation) -> Quote | Decline:
@@ -101,15 +105,19 @@ def _offer(order: Order, tariff: Tariff, situation: Situation, proving_ms: int) 
     locks = not situation.secured and (proving_ms > tariff.lock_above_ms or exposed)
     if locks and order.collateral > situation.own_balance:
         return Decline(refusals.COLLATERAL_SHORT)
-    price = asking_price(order, tariff, situation.gas_price, proving_ms, locks)
-    if price > order.price_cap:
+    bounty = order.collateral // 4 if situation.secured else 0
+    price = asking_price(order, tariff, situation.gas_price, proving_ms, locks, bounty)
+    if price > (situation.reserved if situation.secured and situation.reserved else order.price_cap):
         return Decline(refusals.PRICE_TOO_LOW, rounded_up(price))
     return Quote(price, promise_at, locks)
 
 
-def asking_price(order: Order, tariff: Tariff, gas_price: int, proving_ms: int, locks: bool) -> int:
-    """Return the least price, in wei, that covers cost and margin after the royalty."""
-    return gross_of_royalty(cost(order, tariff, gas_price, proving_ms, locks), tariff.margin_bps, order)
+def asking_price(
+    order: Order, tariff: Tariff, gas_price: int, proving_ms: int, locks: bool, bounty: int = 0
+) -> int:
+    """Return the least price, in wei, that with the bounty covers cost and margin after the royalty."""
+    net = max(0, cost(order, tariff, gas_price, proving_ms, locks) - bounty)
+    return gross_of_royalty(net, tariff.margin_bps, order)
 
 
 def cost(order: Order, tariff: Tariff, gas_price: int, proving_ms: int, locks: bool) -> int:
@@ -131,8 +139,15 @@ def rounded_up(wei: int) -> int:
     return -(-wei // unit) * unit
 
 
+def proving_seconds(tariff: Tariff, backlog_ms: int, proving_ms: int) -> int:
+    """Return in how many seconds a proof is surely made: twice the estimates of the queue and of itself.
+
+    With `capacity` workers in turn, a job begins at the latest when the work ahead, shared, is done.
+    """
+    waiting_ms = -(-backlog_ms // tariff.capacity)
+    return ceil_seconds(2 * (waiting_ms + proving_ms) * MILLISECOND)
+
+
 def _promise(tariff: Tariff, situation: Situation, proving_ms: int) -> int:
-    waiting = -(-situation.jobs_ahead // tariff.capacity) * proving_ms
-    return to_seconds(situation.now) + ceil_seconds((waiting + 2 * proving_ms) * MILLISECOND) + (
-        tariff.promise_slack
-    )
+    ready = to_seconds(situation.now) + proving_seconds(tariff, situation.backlog_ms, proving_ms)
+    return ready + tariff.promise_slack

@@ -7,7 +7,7 @@
 | AWARDED | the sealed input | dropped |
 | WITNESSING | the worker's word that the input fits | dropped |
 | LOCKING | the lock on-chain | dropped |
-| PROVING | the proof | too late, dropped |
+| PROVING | the proof | too late, dropped; a locked job is worth finishing until the order's end |
 | SENT | the verifier's settlement | settles by itself, a margin before the promise |
 | SETTLING | its own settlement | too late, dropped |
 | DONE, DROPPED | nothing | forgotten after the end of the order |
@@ -61,7 +61,7 @@ from market.events import (
     WitnessReady,
 )
 from market.instants import SECOND, end_of, to_seconds
-from market.pricing import Decline, Situation, Tariff, preflight
+from market.pricing import Decline, Situation, Tariff, preflight, proving_seconds
 from protocol.binding import market_binding
 from protocol.eip712 import digest
 from protocol.structs import Award, Bid, Network, Order
@@ -146,7 +146,7 @@ def transition(state: State, event: Event) -> Step:
     state = _note_chain(state, event)
     job = state.jobs.get(event.order_hash)
     if job is not None:
-        return TABLE[job.phase, type(event)](state, job, event)
+        return TABLE.get((job.phase, type(event)), _unexpected)(state, job, event)
     if isinstance(event, AwardReceived):
         return state, (SendRefusal(event.order_hash, event.peer, refusals.BID_UNKNOWN, 0),)
     if isinstance(event, (ChainLocked, ChainSettled, ChainExpired)):
@@ -250,17 +250,26 @@ def _situation(state: State, event: OrderSeen) -> Situation:
         proving_ms=state.programs.get(event.order.program_id),
         broken=event.order.program_id in state.broken,
         jobs_ahead=_jobs_ahead(state),
+        backlog_ms=_backlog_ms(state),
         exposure=exposure(state, event.order.client),
         client_balance=event.client_balance,
         own_balance=state.balance,
         gas_price=state.gas_price,
         locked_by_other=lock is not None and lock.promise_at >= now,
         secured=lock is not None and lock.promise_at < now,
+        reserved=lock.price if lock is not None else 0,
     )
 
 
 def _jobs_ahead(state: State) -> int:
     return sum(1 for job in state.jobs.values() if job.phase in BUSY)
+
+
+def _backlog_ms(state: State) -> int:
+    """Estimated time of all proofs that are not made yet, whatever their programs, in ms."""
+    return sum(
+        state.programs.get(job.order.program_id, 0) for job in state.jobs.values() if job.phase in BUSY
+    )
 
 
 # --- from the award to the proof ---------------------------------------------------------
@@ -294,8 +303,10 @@ def _award_fault(state: State, job: Job, event: AwardReceived) -> str:
         return refusals.AWARD_MISMATCH
     if now > bid.expires_at or (bid.locks and now > award.lock_by):
         return refusals.BID_EXPIRED
-    if _jobs_ahead(state) >= 2 * state.tariff.capacity:
-        return refusals.AT_CAPACITY
+    proving_ms = state.programs.get(job.order.program_id, 0)
+    ready = now + proving_seconds(state.tariff, _backlog_ms(state), proving_ms)
+    if _jobs_ahead(state) >= 2 * state.tariff.capacity or ready >= bid.promise_at:
+        return refusals.AT_CAPACITY  # other bids were awarded meanwhile
     owed = exposure(state, job.order.client) + bid.price + job.order.verifier_fee
     if not bid.locks and job.order_hash not in state.locks and owed > state.tariff.exposure_cap:
         return refusals.EXPOSURE_EXCEEDED
@@ -340,7 +351,7 @@ def _lock_failed(state: State, job: Job, event: LockFailed) -> Step:
 def _locked(state: State, job: Job, event: ChainLocked) -> Step:
     if event.prover != state.account:
         return _drop(state, job, "locked by another prover")
-    return _prove(state, replace(job, locked=True))
+    return _prove(state, replace(job, locked=True, deadline=end_of(job.order.final_by)))
 
 
 def _locked_elsewhere(state: State, job: Job, event: ChainLocked) -> Step:
@@ -380,7 +391,8 @@ def _proof(state: State, job: Job, event: ProofReady) -> Step:
         state, effects = _settle(state, job)
         return state, (said, *effects)
     patience = event.at + state.tariff.verifier_patience * SECOND
-    last = (award.promise_at - state.tariff.settle_margin) * SECOND
+    kept = to_seconds(event.at) <= award.promise_at
+    last = ((award.promise_at if kept else job.order.final_by) - state.tariff.settle_margin) * SECOND
     job = replace(job, phase=Phase.SENT, deadline=min(patience, last))
     send = SendProof(
         job.order_hash,

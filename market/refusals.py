@@ -71,6 +71,18 @@ MEANINGS: dict[str, tuple[str, str]] = {
 }
 
 
+PASSING = frozenset({
+    AT_CAPACITY,
+    BID_UNKNOWN,
+    BID_EXPIRED,
+    EXPOSURE_EXCEEDED,
+    LOCK_FAILED,
+    UNREACHABLE,
+    RATE_LIMITED,
+})
+"""Reasons to refuse an award that may be gone by the next auction: they exclude nobody from it."""
+
+
 def explain(code: str) -> str:
     """Return what a code means and what helps, in one line; unknown codes are shown as they are."""
     if code not in MEANINGS:

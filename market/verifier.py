@@ -90,7 +90,7 @@ def transition(state: State, event: Event) -> Step:
     if isinstance(event, ProofReceived) and (job is None or job.phase is Phase.DROPPED):
         return _proof_received(state, event)
     if job is not None:
-        return TABLE[job.phase, type(event)](state, job, event)
+        return TABLE.get((job.phase, type(event)), _unexpected)(state, job, event)
     if isinstance(event, (ChainLocked, ChainSettled, ChainExpired)):
         return state, ()
     return state, (Unexpected(event.order_hash, type(event).__name__, "unknown"),)
@@ -253,6 +253,7 @@ _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
         ProofReceived: _again,
         ChainLocked: _nothing,
         ChainSettled: _nothing,
+        ChainExpired: _nothing,
         SettlementFailed: _nothing,
     },
     Phase.DROPPED: {
