@@ -44,6 +44,7 @@ class Chain:
         self.escrow = escrow
         self.reverts: dict[str, int] = {}
         self.slashes: list[Slash] = []
+        self.locked_by: dict[bytes, bytes] = {}
         self._world = world
         self._network = network
         self._interval = block_seconds * SECOND
@@ -146,7 +147,10 @@ class Chain:
     def _locked(self, lock: Lock) -> News:
         award = lock.award
         self._locked_at[award.order_hash] = self._world.now
-        return lambda at: ChainLocked(at, award.order_hash, lock.award_hash, award.prover, award.promise_at)
+        self.locked_by[award.order_hash] = award.prover
+        return lambda at: ChainLocked(
+            at, award.order_hash, lock.award_hash, award.prover, award.promise_at, award.price
+        )
 
     def _expired(self, order_hash: bytes, lock: Lock | None) -> News:
         transaction = self._transaction()

@@ -9,12 +9,12 @@
 | SIM-4: a payment keeps within the order's cap, the client's signature and the deadlines | safety |
 | SIM-5: no honest prover is slashed that was up from its lock to its deadline | safety |
 | SIM-6: every order ends, and a lock ends soon after the order's last second | liveness |
-| SIM-7: a fair order that is placed after healing is settled | liveness |
+| SIM-7: a fair order that is placed after healing is settled; refunded if a liar locked it | liveness |
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from market import client
 from sims.actor import Actor
@@ -72,7 +72,7 @@ class Invariants:
             raise SafetyViolationError(f"SIM-4: order {name} is paid against its terms.")
 
 
-def check_end(chain: Chain, clients: Sequence[ClientNode]) -> None:
+def check_end(chain: Chain, clients: Sequence[ClientNode], liars: Set[bytes]) -> None:
     """Raise LivenessViolationError if an order did not end as it must. Nothing is planned any more."""
     if chain.escrow.locks:
         order_hash = next(iter(chain.escrow.locks))
@@ -84,8 +84,15 @@ def check_end(chain: Chain, clients: Sequence[ClientNode]) -> None:
                 raise LivenessViolationError(f"SIM-6: order {name} never ended.")
             if placed.ended_at > order.final_by * SECOND + REFUND_SLACK:
                 raise LivenessViolationError(f"SIM-6: order {name} ended too late.")
-            if placed.plan.must_settle and placed.outcome is not client.Phase.SETTLED:
+            if placed.plan.must_settle and not _served(chain, liars, node, order_hash):
                 raise LivenessViolationError(f"SIM-7: fair order {name} ended {placed.outcome}.")
             finished = chain.escrow.finished.get(order_hash, "")
             if (finished == "settled") != (placed.outcome is client.Phase.SETTLED):
                 raise LivenessViolationError(f"SIM-6: client and chain disagree on order {name}.")
+
+
+def _served(chain: Chain, liars: Set[bytes], node: ClientNode, order_hash: bytes) -> bool:
+    """A liar's lock may hold too low a price for honest provers: then the refund is what the client gets."""
+    outcome = node.placed[order_hash].outcome
+    honest = chain.locked_by.get(order_hash) not in liars
+    return outcome is client.Phase.SETTLED or (outcome is client.Phase.REFUNDED and not honest)

@@ -174,7 +174,7 @@ class ProverNode(Actor[prover.State]):
                 self.outbox[effect.order_hash] = effect
                 program = BY_ID[effect.order.program_id]
                 took = draw_witness(self._draw, program, self.profile.slowness_percent)
-                self._work(took, lambda: self._witnessed(effect.order_hash))
+                self.later(took, lambda: self._witnessed(effect.order_hash))
             case StartProof():
                 self._prove(effect)
             case SubmitLock():

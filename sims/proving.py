@@ -13,6 +13,7 @@ from hashlib import sha256
 from sims.world import Draw
 
 MILLISECOND = 1_000_000
+LONGEST_WITNESS = 3_000 * MILLISECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,5 +70,5 @@ def draw_proving(draw: Draw, program: Program, slowness_percent: int) -> int:
 
 
 def draw_witness(draw: Draw, program: Program, slowness_percent: int) -> int:
-    """Return how long one witness takes, in nanoseconds: about a tenth of the proof, at least 2 ms."""
-    return 2 * MILLISECOND + draw_proving(draw, program, slowness_percent) // 10
+    """Return how long one witness takes, in nanoseconds: a tenth of the proof, 2 ms to 3 s."""
+    return 2 * MILLISECOND + min(draw_proving(draw, program, slowness_percent) // 10, LONGEST_WITNESS)

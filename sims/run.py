@@ -98,7 +98,8 @@ def simulate(options: Options, escrow: Escrow | None = None) -> Outcome:
             invariants.check()
             if market.world.steps > MAX_STEPS_PER_JOB * (options.jobs + options.nodes):
                 raise LivenessViolationError("The world does not come to rest.")
-        check_end(market.chain, market.clients)
+        liars = {prover.account for prover in market.provers if not prover.honest}
+        check_end(market.chain, market.clients, liars)
     except (SafetyViolationError, LivenessViolationError) as error:
         violation = error
     return Outcome(figures_of(market, violation), violation, tuple(market.world.tail))
