@@ -87,10 +87,10 @@ def transition(state: State, event: Event) -> Step:
         return state, (Unexpected(bytes(32), type(event).__name__, "any"),)
     state = _note_chain(state, event)
     job = state.jobs.get(event.order_hash)
-    if isinstance(event, ProofReceived) and (job is None or job.phase is Phase.DROPPED):
-        return _proof_received(state, event)
     if job is not None:
         return TABLE.get((job.phase, type(event)), _unexpected)(state, job, event)
+    if isinstance(event, ProofReceived):
+        return _proof_received(state, event)
     if isinstance(event, (ChainLocked, ChainSettled, ChainExpired)):
         return state, ()
     return state, (Unexpected(event.order_hash, type(event).__name__, "unknown"),)
@@ -193,6 +193,11 @@ def _again(state: State, job: Job, event: ProofReceived) -> Step:
     return state, ()
 
 
+def _another(state: State, job: Job, event: ProofReceived) -> Step:
+    """A dropped proof does not stand in the way of a good one."""
+    return _proof_received(state, event)
+
+
 def _over(state: State, job: Job, event: Tick) -> Step:
     return _end(state, job, Phase.DROPPED, "too late"), ()
 
@@ -258,6 +263,7 @@ _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
     },
     Phase.DROPPED: {
         Tick: _forget,
+        ProofReceived: _another,
         ChainLocked: _nothing,
         ChainSettled: _nothing,
         ChainExpired: _nothing,
