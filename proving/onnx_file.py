@@ -15,8 +15,10 @@ from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoPr
 from protocol.errors import MalformedModelError, ModelTooLargeError, UnsupportedOperatorError, WeightError
 
 MAX_MODEL_BYTES = 32 << 20
-MAX_NODES = 512
-MAX_INITIALIZERS = 512
+MAX_NODES = 128
+MAX_INITIALIZERS = 128
+MAX_FEATURES = 4096
+MAX_MAGNITUDE = 2.0**64
 MAX_DIMENSION = 1 << 16
 MAX_WEIGHTS = 1 << 20
 MAX_RANK = 4
@@ -63,10 +65,13 @@ def read_onnx(data: bytes) -> OnnxGraph:
         model = onnx.load_model_from_string(data)
     except (DecodeError, ValueError):
         raise MalformedModelError("The file is not an ONNX model: it cannot be parsed.") from None
+    if not all(isinstance(each.domain, str) for each in model.opset_import):
+        raise MalformedModelError("A name in the model is not UTF-8 text.")
     if model.functions or any(each.domain not in DOMAINS for each in model.opset_import):
         raise UnsupportedOperatorError("The model uses its own functions or a foreign operator set.")
     graph = model.graph
     _check_counts(graph)
+    _check_texts(graph)
     constants, tables = _initializers(graph)
     name, size = _single_input(graph, set(constants) | set(tables))
     _check_names(graph, name, set(constants) | set(tables))
@@ -80,6 +85,17 @@ def _check_counts(graph: GraphProto) -> None:
         raise ModelTooLargeError(f"The model has more than {MAX_NODES} nodes or constants.")
     if graph.sparse_initializer or graph.quantization_annotation:
         raise UnsupportedOperatorError("The model uses sparse or quantised tensors.")
+
+
+def _check_texts(graph: GraphProto) -> None:
+    """Refuse names that are not UTF-8: protobuf hands them out as bytes, against their type."""
+    texts: list[object] = [each.name for each in graph.initializer]
+    texts += [each.name for each in graph.input]
+    for node in graph.node:
+        texts += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        texts += [each.name for each in node.attribute]
+    if not all(isinstance(text, str) for text in texts):
+        raise MalformedModelError("A name in the model is not UTF-8 text.")
 
 
 def _check_names(graph: GraphProto, input_name: str, constants: set[str]) -> None:
@@ -134,10 +150,12 @@ def exact_number(value: object, owner: str) -> Fraction:
     """Return a float of the file as the rational that it is.
 
     Raises:
-        WeightError: it is not finite.
+        WeightError: it is not finite, or beyond 2^64.
     """
     if not isinstance(value, float) or not math.isfinite(value):
         raise WeightError(f"A number in {owner!r:.80} is NaN or infinite.")
+    if abs(value) > MAX_MAGNITUDE:
+        raise WeightError(f"A number in {owner!r:.80} is beyond 2^64.")
     return Fraction(value)
 
 
@@ -153,7 +171,7 @@ def _width(value: ValueInfoProto) -> int:
     if kind.elem_type not in FLOATS | {TensorProto.INT64}:
         raise UnsupportedOperatorError(f"Input {value.name!r:.80} is not a tensor of floats or integers.")
     dims = kind.shape.dim
-    if len(dims) != 2 or dims[0].dim_value > 1 or not 0 < dims[1].dim_value <= MAX_DIMENSION:
+    if len(dims) != 2 or dims[0].dim_value > 1 or not 0 < dims[1].dim_value <= MAX_FEATURES:
         raise UnsupportedOperatorError(
             f"Input {value.name!r:.80} must have the shape [rows, features] with a fixed number of features."
         )

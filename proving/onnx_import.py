@@ -101,7 +101,7 @@ def _operand(walk: _Walk, node: NodeProto, index: int) -> Constant:
 
 
 def _takes_current(walk: _Walk, node: NodeProto, operands: int) -> None:
-    if len(node.input) != operands or node.input[0] != walk.name:
+    if not node.input or len(node.input) != operands or node.input[0] != walk.name:
         raise _unsupported(node, "does not continue the chain from the input here")
 
 
@@ -132,16 +132,14 @@ def _elementwise(form: _Scaled | Dense, scale: Vector, offset: Vector) -> _Scale
     )
 
 
-def _dense(form: _Scaled | Dense, rows: tuple[Vector, ...], biases: Vector) -> Dense:
-    """Return the affine map `rows . form + biases`; `rows[j]` is output j."""
-    if isinstance(form, _Scaled):
-        weights = tuple(tuple(w * s for w, s in zip(row, form.scale, strict=True)) for row in rows)
-        before = form.offset
-    else:
-        columns = tuple(zip(*form.weights, strict=True))
-        weights = tuple(tuple(_dot(row, column) for column in columns) for row in rows)
-        before = form.biases
-    return Dense(weights, tuple(b + _dot(row, before) for row, b in zip(rows, biases, strict=True)))
+def _dense(walk: _Walk, node: NodeProto, rows: tuple[Vector, ...], biases: Vector) -> Dense:
+    """Return the affine map `rows . v + biases` over the last ReLU; `rows[j]` is output j."""
+    form = walk.form
+    if not isinstance(form, _Scaled):
+        # Exact products of matrices would let a small file ask for hours of work.
+        raise _unsupported(node, "behind another matrix without a Relu between is not supported")
+    weights = tuple(tuple(w * s for w, s in zip(row, form.scale, strict=True)) for row in rows)
+    return Dense(weights, tuple(b + _dot(row, form.offset) for row, b in zip(rows, biases, strict=True)))
 
 
 def _dot(left: Vector, right: Vector) -> Fraction:
@@ -177,7 +175,7 @@ def _same(walk: _Walk, node: NodeProto) -> None:
 def _matmul(walk: _Walk, node: NodeProto) -> None:
     _takes_current(walk, node, 2)
     rows = _columns(walk, node, _operand(walk, node, 1))
-    _advance(walk, node, _dense(walk.form, rows, (Fraction(0),) * len(rows)))
+    _advance(walk, node, _dense(walk, node, rows, (Fraction(0),) * len(rows)))
 
 
 def _columns(walk: _Walk, node: NodeProto, matrix: Constant) -> tuple[Vector, ...]:
@@ -190,6 +188,8 @@ def _columns(walk: _Walk, node: NodeProto, matrix: Constant) -> tuple[Vector, ..
 
 def _gemm(walk: _Walk, node: NodeProto) -> None:
     _takes_current(walk, node, len(node.input))
+    if len(node.input) > 3:
+        raise _unsupported(node, "has too many inputs")
     trans_a, trans_b = attribute(node, "transA"), attribute(node, "transB")
     if trans_a is not None and trans_a.i:
         raise _unsupported(node, "with transA is not supported")
@@ -201,7 +201,7 @@ def _gemm(walk: _Walk, node: NodeProto) -> None:
     else:
         rows = _columns(walk, node, matrix)
     alpha, beta = attribute(node, "alpha"), attribute(node, "beta")
-    form: _Scaled | Dense = _dense(walk.form, rows, (Fraction(0),) * len(rows))
+    form: _Scaled | Dense = _dense(walk, node, rows, (Fraction(0),) * len(rows))
     factor = exact_number(alpha.f, node.name) if alpha is not None else Fraction(1)
     form = _elementwise(form, (factor,) * len(rows), (Fraction(0),) * len(rows))
     if len(node.input) > 2:
@@ -273,7 +273,7 @@ def _linear_classifier(walk: _Walk, node: NodeProto) -> None:
     intercepts = _float_list(node, "intercepts", classes)
     flat = _float_list(node, "coefficients", classes * width)
     rows = tuple(flat[index * width : (index + 1) * width] for index in range(classes))
-    form = _dense(walk.form, rows, intercepts)
+    form = _dense(walk, node, rows, intercepts)
     transform = attribute(node, "post_transform")
     kind = transform.s.decode("ascii", "replace") if transform else "NONE"
     walk.labels = _class_labels(node)

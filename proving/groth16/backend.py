@@ -23,7 +23,7 @@ from proving.settings import Settings
 
 PROVING_KEY_NAME = "proving.key"
 
-PROVING_US_PER_DOMAIN_POINT = 24
+PROVING_US_PER_DOMAIN_POINT = 32
 """Microseconds of proving per point of the domain on the reference machine (FACTS of 2^11 to 2^14, with
 Poseidon in the circuit); an estimate for preflight, replaced by measured times as soon as there are some."""
 SETUP_US_PER_DOMAIN_POINT = 90

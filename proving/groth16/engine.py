@@ -85,7 +85,9 @@ def prove(key: groth16py.ProvingKey, wires: Sequence[int]) -> bytes:
 
 def verify(words: tuple[int, ...], proof: bytes, public_inputs: Sequence[int]) -> bool:
     """Say whether a proof holds. Whatever is not canonical is refused: values at or above their modulus."""
-    if len(proof) != PROOF_BYTES or not _below(_words(proof), BN254_BASE_ORDER):
+    if not isinstance(proof, bytes) or len(proof) != PROOF_BYTES:
+        return False
+    if not _below(_words(proof), BN254_BASE_ORDER):
         return False
     if any(type(value) is not int for value in public_inputs):
         return False
@@ -93,7 +95,7 @@ def verify(words: tuple[int, ...], proof: bytes, public_inputs: Sequence[int]) -
         return False
     try:
         return bool(_verifier(words).verify(proof, list(public_inputs)))
-    except (*_ENGINE_ERRORS, KeyMaterialError):
+    except (*_ENGINE_ERRORS, KeyMaterialError, TypeError):
         return False
 
 
