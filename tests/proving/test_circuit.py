@@ -182,6 +182,10 @@ def test_each_setting_changes_the_circuit() -> None:
     assert len({GROTH16.compile(model, each).circuit_hash for each in chosen}) == len(chosen)
 
 
+def test_the_domain_has_room_for_constraints_public_inputs_and_one() -> None:
+    assert [GROTH16.estimate(n, 3).domain for n in (2044, 2045)] == [2048, 4096]
+
+
 def test_combinations_merge_equal_wires() -> None:
     assert plus({1: 2, 2: 3}, {1: 5}, {2: -3}) == {1: 7}
 
