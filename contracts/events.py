@@ -9,7 +9,8 @@ from typing import Any
 
 from contracts.abi import CONTRACTS, ContractName, Entry, artifact, decode_values
 from contracts.bindings import award_from_tuple
-from contracts.records import BURNED, ModelRecord, Payment
+from contracts.model import BURNED
+from contracts.records import ModelRecord, Payment
 from protocol.structs import Award
 
 

@@ -19,9 +19,11 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from contracts.records import BURNED
 from protocol.scalars import MAX_AMOUNT, ZERO_ADDRESS
 from protocol.structs import REQUEST_FOR_QUOTES, Award, Order
+
+BURNED = bytes.fromhex("000000000000000000000000000000000000dead")
+"""The internal balance of what is burned; nobody can withdraw from it."""
 
 
 class Refused(Exception):

@@ -8,9 +8,6 @@ from enum import IntEnum
 
 from protocol.structs import Award, Order
 
-BURNED = bytes.fromhex("000000000000000000000000000000000000dead")
-"""The internal balance of what is burned; nobody can withdraw from it."""
-
 
 @dataclass(frozen=True)
 class Settlement:

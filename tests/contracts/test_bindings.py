@@ -16,7 +16,13 @@ from contracts.events import Deposited, balance_changes, decode_event, event_top
 from contracts.reverts import contract_error, decode_revert, error_class
 from protocol.errors import ContractRefusal, FundsRefusal
 
-TOPICS = tuple(topic for name in CONTRACTS for topic in artifact(name).events)
+# OpenZeppelin's EIP712 declares one event that is never emitted, and that nobody here decodes.
+TOPICS = tuple(
+    topic
+    for name in CONTRACTS
+    for topic, entry in artifact(name).events.items()
+    if entry.name != "EIP712DomainChanged"
+)
 
 
 def test_every_error_of_the_contracts_has_a_class_of_its_own_kind() -> None:

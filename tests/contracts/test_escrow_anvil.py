@@ -25,7 +25,8 @@ from escrow_market import (
 
 from contracts import bindings
 from contracts.events import Settled, balance_changes
-from contracts.records import BURNED, Settlement, Status
+from contracts.model import BURNED
+from contracts.records import Settlement, Status
 from protocol.binding import market_binding
 from protocol.eip712 import digest
 from protocol.errors import (

@@ -13,8 +13,7 @@ import pytest
 from escrow_market import ETHER, WITHDRAWAL_DELAY, Market, account, market
 
 from contracts import bindings
-from contracts.model import EscrowModel, Refused
-from contracts.records import BURNED
+from contracts.model import BURNED, EscrowModel, Refused
 from contracts.reverts import decode_revert
 from protocol.eip712 import digest
 from protocol.errors import ContractRefusal
