@@ -24,8 +24,8 @@ from proving.settings import Settings
 PROVING_KEY_NAME = "proving.key"
 
 PROVING_MS, PROVING_US_PER_DOMAIN_POINT = 35, 14
-"""What a proof takes on the reference machine: a constant, and microseconds per point of the domain. Fitted to
-62 ms at 2^11, 97 ms at 2^12 and 262 ms at 2^14; an estimate for preflight, until there are measured times."""
+"""What a proof takes on the reference machine: a constant, and microseconds per point of the domain. Fitted
+to 62 ms at 2^11, 97 ms at 2^12, 262 ms at 2^14; an estimate for preflight, until there are measured times."""
 SETUP_US_PER_DOMAIN_POINT = 90
 
 
