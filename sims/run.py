@@ -31,6 +31,8 @@ from sims.prover_node import Profile, ProverNode
 from sims.verifier_node import VerifierNode
 from sims.world import World
 
+REST = 3_600 * 10**9
+"""After the last second of all orders: when nothing may happen any more, in nanoseconds."""
 MAX_STEPS_PER_JOB = 20_000
 """Events that one order may cause at most; more is a loop."""
 
@@ -94,9 +96,11 @@ def simulate(options: Options, escrow: Escrow | None = None) -> Outcome:
     invariants = Invariants(market.chain, {actor.account: actor for actor in market.actors})
     violation: SafetyViolationError | LivenessViolationError | None = None
     try:
+        rest = max(plan.order.final_by for _, plan in market.plans) * 10**9 + REST
+        limit = MAX_STEPS_PER_JOB * (options.jobs + options.nodes)
         while market.world.step():
             invariants.check()
-            if market.world.steps > MAX_STEPS_PER_JOB * (options.jobs + options.nodes):
+            if market.world.now > rest or market.world.steps > limit:
                 raise LivenessViolationError("The world does not come to rest.")
         liars = {prover.account for prover in market.provers if not prover.honest}
         check_end(market.chain, market.clients, liars)

@@ -7,8 +7,10 @@ one that changes nothing and is said to be unexpected.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from types import ModuleType
+from typing import Any
 
 import pytest
 from market_phases import client_in, prover_in, verifier_in
@@ -71,7 +73,7 @@ dropped     x    x             .            x                x           x      
 """
 ROLES: list[tuple[ModuleType, str]] = [(client, CLIENT), (prover, PROVER), (verifier, VERIFIER)]
 EVENTS = {client: CLIENT_EVENTS, prover: PROVER_EVENTS, verifier: VERIFIER_EVENTS}
-STATES = {client: client_in, prover: prover_in, verifier: verifier_in}
+STATES: dict[ModuleType, Callable[[Any], Any]] = {client: client_in, prover: prover_in, verifier: verifier_in}
 PAIRS = [(role, phase, kind) for role, _ in ROLES for phase, kind in role.TABLE]
 
 
@@ -134,7 +136,8 @@ def test_no_event_of_another_role_raises_or_changes_a_job(role: ModuleType) -> N
 
 @pytest.mark.parametrize("role", [client, prover, verifier], ids=lambda role: role.__name__)
 def test_events_of_an_unknown_order_change_no_job(role: ModuleType) -> None:
-    state = {client: client.State(), prover: a_prover(), verifier: a_verifier()}[role]
+    states: dict[ModuleType, Any] = {client: client.State(), prover: a_prover(), verifier: a_verifier()}
+    state = states[role]
     for event in all_events():
         if not isinstance(event, JobEvent) or isinstance(event, (OrderPlaced, OrderSeen, ProofReceived)):
             continue

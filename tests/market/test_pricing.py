@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The preflight: every reason to decline at its boundary, and what a price must cover."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from market_samples import AT, FEE, GAS_PRICE, NOW, ORDER, an_order
+
+from market import refusals
+from market.pricing import (
+    Decline,
+    Quote,
+    Situation,
+    Tariff,
+    asking_price,
+    cost,
+    gross_of_royalty,
+    preflight,
+    proving_seconds,
+    rounded_up,
+)
+from protocol.structs import Order
+
+TARIFF = Tariff()
+NEEDED = ORDER.price_cap + FEE
+SITUATION = Situation(
+    now=AT,
+    proving_ms=1_000,
+    broken=False,
+    jobs_ahead=0,
+    backlog_ms=0,
+    exposure=0,
+    client_balance=NEEDED,
+    own_balance=0,
+    gas_price=GAS_PRICE,
+    locked_by_other=False,
+    secured=False,
+    reserved=0,
+)
+
+
+def answer(order: Order = ORDER, tariff: Tariff = TARIFF, **changes: Any) -> Quote | Decline:
+    return preflight(order, tariff, replace(SITUATION, **changes))
+
+
+def code(result: Quote | Decline) -> str:
+    return result.code if isinstance(result, Decline) else ""
+
+
+def test_a_plain_order_is_quoted_with_time_gas_and_margin() -> None:
+    quote = answer()
+    assert isinstance(quote, Quote) and not quote.locks
+    assert quote.promise_at == NOW + 2 + TARIFF.promise_slack
+    assert quote.price == 1_000 * TARIFF.wei_per_ms * 11 // 10  # the fee covers the gas
+
+
+@pytest.mark.parametrize(
+    "order",
+    [an_order(kind=1), an_order(token=b"\x01" * 20), an_order(consumer=b"\x01" * 20)],
+    ids=["open order", "token", "consumer"],
+)
+def test_what_the_prover_does_not_serve_is_declined(order: Order) -> None:
+    assert code(answer(order)) == refusals.UNSUPPORTED_ORDER
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"proving_ms": None}, refusals.UNKNOWN_PROGRAM),
+        ({"broken": True}, refusals.PROGRAM_BROKEN),
+        ({"locked_by_other": True}, refusals.ORDER_TAKEN),
+        ({"jobs_ahead": 2 * TARIFF.capacity - 1}, ""),
+        ({"jobs_ahead": 2 * TARIFF.capacity}, refusals.AT_CAPACITY),
+        ({"client_balance": NEEDED - 1}, refusals.UNFUNDED),
+        ({"client_balance": NEEDED}, ""),
+        ({"client_balance": 0, "secured": True}, ""),
+    ],
+)
+def test_each_reason_at_its_boundary(changes: dict[str, Any], expected: str) -> None:
+    assert code(answer(**changes)) == expected
+
+
+def test_the_last_promise_is_kept_to_the_second() -> None:
+    earliest = NOW + 2 + TARIFF.promise_slack
+    assert code(answer(an_order(promise_by=earliest))) == ""
+    assert code(answer(an_order(promise_by=earliest - 1))) == refusals.DEADLINE_TOO_SOON
+    inside = replace(SITUATION, now=AT + 999_999_999)
+    assert code(preflight(an_order(promise_by=earliest), TARIFF, inside)) == ""
+
+
+def test_a_promise_counts_the_time_of_the_jobs_ahead_not_their_number() -> None:
+    long_queue = answer(jobs_ahead=1, backlog_ms=40_000)
+    assert isinstance(long_queue, Quote)
+    assert long_queue.promise_at == NOW + 2 * (20 + 1) + TARIFF.promise_slack
+
+
+@given(st.lists(st.integers(0, 50_000), max_size=8), st.integers(0, 50_000), st.integers(1, 4))
+def test_a_promised_proof_is_ready_even_if_every_estimate_is_doubled(
+    queue: list[int], own: int, workers: int
+) -> None:
+    free = [0] * workers
+    for job in [*queue, own]:
+        free.sort()
+        free[0] += 2 * job
+        finished = free[0]
+    promised = proving_seconds(Tariff(capacity=workers), sum(queue), own)
+    assert finished <= promised * 1_000
+
+
+def test_exposure_above_the_cap_asks_for_a_lock() -> None:
+    at_cap = TARIFF.exposure_cap - NEEDED
+    assert answer(exposure=at_cap) == answer()
+    quote = answer(exposure=at_cap + 1, own_balance=ORDER.collateral)
+    assert isinstance(quote, Quote) and quote.locks
+
+
+def test_a_long_proof_asks_for_a_lock() -> None:
+    generous = an_order(price_cap=10**15, promise_by=NOW + 10**4, final_by=NOW + 10**4)
+    for proving_ms, locks in ((TARIFF.lock_above_ms, False), (TARIFF.lock_above_ms + 1, True)):
+        quote = answer(generous, proving_ms=proving_ms, client_balance=10**18, own_balance=10**18)
+        assert isinstance(quote, Quote) and quote.locks is locks
+
+
+def test_a_lock_needs_collateral_to_the_wei() -> None:
+    over = TARIFF.exposure_cap
+    assert code(answer(exposure=over, own_balance=ORDER.collateral)) == ""
+    assert code(answer(exposure=over, own_balance=ORDER.collateral - 1)) == refusals.COLLATERAL_SHORT
+
+
+def test_the_cap_is_compared_with_the_price_including_royalty() -> None:
+    order = an_order(royalty_bps=500, price_cap=10**18)
+    price = asking_price(order, TARIFF, GAS_PRICE, 1_000, False)
+    rich: dict[str, Any] = {"client_balance": 10**20, "exposure": 0}
+    roomy = replace(TARIFF, exposure_cap=10**20)
+    assert code(answer(an_order(royalty_bps=500, price_cap=price), roomy, **rich)) == ""
+    short = answer(an_order(royalty_bps=500, price_cap=price - 1), roomy, **rich)
+    assert short == Decline(refusals.PRICE_TOO_LOW, rounded_up(price))
+
+
+def test_gas_that_the_fee_does_not_cover_is_in_the_price() -> None:
+    gas = TARIFF.settle_gas * GAS_PRICE
+    assert gas < FEE
+    covered = cost(an_order(verifier_fee=gas), TARIFF, GAS_PRICE, 1_000, False)
+    assert covered == 1_000 * TARIFF.wei_per_ms
+    assert cost(an_order(verifier_fee=gas - 1), TARIFF, GAS_PRICE, 1_000, False) == covered + 1
+    assert cost(an_order(verifier_fee=0), TARIFF, GAS_PRICE, 1_000, False) == covered + gas
+    locked = cost(an_order(verifier_fee=gas), TARIFF, GAS_PRICE, 1_000, True)
+    assert locked == covered + TARIFF.lock_gas * GAS_PRICE
+
+
+def test_a_void_lock_limits_the_price_and_its_bounty_lowers_it() -> None:
+    secured: dict[str, Any] = {"secured": True, "client_balance": 0}
+    price = answer(an_order(collateral=0))
+    assert isinstance(price, Quote)
+    assert code(answer(an_order(collateral=0), reserved=price.price, **secured)) == ""
+    assert code(answer(an_order(collateral=0), reserved=price.price - 1, **secured)) == refusals.PRICE_TOO_LOW
+    bounty = answer(an_order(collateral=4 * 10**12), reserved=price.price - 1, **secured)
+    assert isinstance(bounty, Quote) and bounty.price < price.price
+    free = answer(an_order(collateral=10**15), reserved=1, **secured)
+    assert isinstance(free, Quote) and free.price == 0
+
+
+@given(st.integers(0, 10**18), st.integers(0, 5_000), st.integers(0, 9_999))
+def test_after_the_royalty_cost_and_margin_remain(net: int, margin: int, royalty: int) -> None:
+    order = an_order(royalty_bps=royalty)
+    price = gross_of_royalty(net, margin, order)
+    assert price - price * royalty // 10_000 >= net * (10_000 + margin) // 10_000
+
+
+def test_a_royalty_of_everything_gives_a_price_and_no_error() -> None:
+    assert code(answer(an_order(royalty_bps=10_000))) == refusals.PRICE_TOO_LOW
+
+
+@given(st.integers(0, 10**30))
+def test_a_quote_is_rounded_up_to_two_digits(wei: int) -> None:
+    rounded = rounded_up(wei)
+    assert rounded >= wei and (wei < 10 or rounded <= wei * 11 // 10 + 1)
+    assert len(str(rounded).rstrip("0")) <= 2
