@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from protocol.scalars import MAX_AMOUNT
 
-Role = Literal["client", "prover", "verifier"]
+Role = Literal["client", "prover", "verifier", "publisher"]
 NetworkName = Literal["devnet", "custom"]
 
 
@@ -95,6 +95,12 @@ class ProverSettings(Section):
     bundles: Annotated[tuple[str, ...], BeforeValidator(_list), Field(max_length=256)] = Field(
         default=(), description="Ids of bundles to pull, audit and serve: 64 hexadecimal digits each."
     )
+    promise_slack_seconds: Annotated[WholeNumber, Field(ge=1, le=86_400)] = Field(
+        default=20, description="Added to the estimate in a promise: block time, settlement, reorgs."
+    )
+    verifier_patience_seconds: Annotated[WholeNumber, Field(ge=1, le=86_400)] = Field(
+        default=8, description="How long a verifier has to settle before this node settles itself."
+    )
     payout: OptionalAddress = Field(
         default=None, description="Where earnings go, best a cold address; empty: the node's own account."
     )
@@ -146,6 +152,9 @@ class Settings(Section):
     chain_id: Annotated[WholeNumber, Field(ge=1, lt=2**63)] = Field(description="Id of the chain.")
     escrow: OptionalAddress = Field(default=None, description="Address of the Escrow contract.")
     registry: OptionalAddress = Field(default=None, description="Address of the Registry contract.")
+    start_block: Annotated[WholeNumber, Field(ge=0, lt=2**63)] = Field(
+        default=0, description="Block in which the Escrow was deployed; its events are read from there."
+    )
     confirmations: Annotated[WholeNumber, Field(ge=1, le=1_000)] = Field(
         description="Blocks until a transaction counts as done; 1 is the block it is in."
     )

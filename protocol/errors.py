@@ -494,6 +494,14 @@ class SelfCheckError(ProvingError):
     remedy = "Do not use this bundle; run `proofmesh model audit` on it."
 
 
+class ProofInvalidError(ProvingError):
+    """A proof file does not hold a valid proof of what it says."""
+
+    code = "PM-PRV-010"
+    exit_code = 5
+    remedy = "Do not rely on it; ask for another proof."
+
+
 class KeyMaterialError(ProvingError):
     """A proving or verifying key cannot be read, or has points that no honest set-up gives."""
 

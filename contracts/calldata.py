@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads a settlement back from the call data of its transaction, so that receipts outlive any disk. No I/O."""
+
+from __future__ import annotations
+
+from contracts.abi import artifact, decode_values
+from contracts.bindings import award_from_tuple
+from contracts.records import Settlement
+from protocol.structs import Order
+
+
+def decode_settlement(data: bytes) -> Settlement:
+    """Return the settlement of a call of `settle` or `settleVoided`.
+
+    Raises:
+        ValueError: the data calls something else, or does not decode.
+    """
+    for name in ("settle", "settleVoided"):
+        entry = artifact("Escrow").functions[name]
+        if data[:4] == entry.selector:
+            order, award, signature, proof, outputs, settler = decode_values(entry.inputs, data[4:])[0]
+            return Settlement(
+                order=_order(order),
+                award=award_from_tuple(award),
+                signature=signature,
+                proof=b"".join(word.to_bytes(32, "big") for word in proof),
+                outputs=tuple(outputs),
+                settler=settler,
+            )
+    raise ValueError("the transaction does not settle an order by a call of its own")
+
+
+def _order(fields: tuple[object, ...]) -> Order:
+    return Order.model_validate(dict(zip(Order.model_fields, fields, strict=True)))

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The bundles of this node: in the data folder, fetched from peers, audited once, found by any id."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.chain_view import ChainView
+from node.net import BundleServer, Transport, pull
+from node.receipt import Program
+from node.workers import WorkerPool
+from protocol.errors import UsageError
+from proving.audit import AuditResult, audit
+from proving.bundle import Bundle, load
+from proving.manifest import Manifest, files_of, read_manifest
+from proving.settings import InputRange
+
+
+class BundleUnknownError(UsageError):
+    """No bundle or model of this name is here."""
+
+    code = "PM-BND-020"
+    remedy = "Fetch it with `proofmesh model pull`, or see `proofmesh model list`."
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A bundle as a client orders by it, with what the Registry says of its model."""
+
+    bundle: Bundle
+    program_id: bytes
+    model_id: bytes | None
+    royalty_bps: int
+
+    @property
+    def manifest(self) -> Manifest:
+        """The bundle's manifest."""
+        return self.bundle.manifest
+
+    @property
+    def ranges(self) -> tuple[InputRange, ...]:
+        """The model's inputs."""
+        return self.bundle.manifest.ranges
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What serving needs to remember of a passed audit."""
+
+    program_id: bytes
+    proving_ms: int
+
+
+class BundleStore:
+    """Bundles by content address in one folder; audits are remembered beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._audits = folder.parent / "audits"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @property
+    def folder(self) -> Path:
+        """Where the bundles are."""
+        return self._folder
+
+    def ids(self) -> tuple[bytes, ...]:
+        """Return the ids of the bundles that are here whole."""
+        names = sorted(path.name for path in self._folder.iterdir() if (path / "manifest.json").is_file())
+        return tuple(bytes.fromhex(name) for name in names if len(name) == 64)
+
+    def has(self, bundle_id: bytes) -> bool:
+        """Return whether a bundle is here whole."""
+        return (self._folder / bundle_id.hex() / "manifest.json").is_file()
+
+    def load(self, bundle_id: bytes) -> Bundle:
+        """Return a bundle, every byte checked.
+
+        Raises:
+            BundleUnknownError: it is not here. BundleError: it is damaged.
+        """
+        if not self.has(bundle_id):
+            raise BundleUnknownError(f"Bundle {bundle_id.hex()} is not here.")
+        return load(self._folder / bundle_id.hex(), bundle_id)
+
+    def manifest(self, bundle_id: bytes) -> Manifest:
+        """Return the manifest of a bundle that is here."""
+        return read_manifest((self._folder / bundle_id.hex() / "manifest.json").read_bytes())
+
+    def folder_of_program(self, program_id: bytes) -> str:
+        """Return the folder of an audited bundle of a program, for the workers.
+
+        Raises:
+            BundleUnknownError: there is none.
+        """
+        for bundle_id in self.ids():
+            known = self.audit_of(bundle_id)
+            if known is not None and known.program_id == program_id:
+                return str(self._folder / bundle_id.hex())
+        raise BundleUnknownError(f"No audited bundle of program 0x{program_id.hex()} is here.")
+
+    # --- audit ---------------------------------------------------------------------------
+
+    def audit_of(self, bundle_id: bytes) -> Audited | None:
+        """Return what a passed audit found, None if there was none."""
+        try:
+            fields = json.loads((self._audits / f"{bundle_id.hex()}.json").read_text())
+            return Audited(bytes.fromhex(fields["program_id"]), int(fields["proving_ms"]))
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+    async def audited(self, bundle_id: bytes, workers: WorkerPool) -> Audited:
+        """Return the audit of a bundle, made now if there was none.
+
+        Raises:
+            AuditError, BundleError: it is not what it says.
+        """
+        known = self.audit_of(bundle_id)
+        if known is not None:
+            self.load(bundle_id)
+            return known
+        result = await workers.run(audit_folder, str(self._folder / bundle_id.hex()), bundle_id)
+        return self.remember(result)
+
+    def remember(self, result: AuditResult) -> Audited:
+        """Keep a passed audit; it holds for the bundle's id for ever."""
+        self._audits.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fields = {"program_id": result.program_id.hex(), "proving_ms": result.proving_ms}
+        (self._audits / f"{result.bundle_id.hex()}.json").write_text(json.dumps(fields))
+        return Audited(result.program_id, result.proving_ms)
+
+    # --- network -------------------------------------------------------------------------
+
+    def serve(self, transport: Transport) -> None:
+        """Give bundles to peers that ask for them by id."""
+        BundleServer(transport, self._folder, files_of).start()
+
+    async def pull(self, transport: Transport, bundle_id: bytes, sources: Sequence[str]) -> None:
+        """Fetch a bundle from peers."""
+        await pull(transport, bundle_id, sources, self._folder, files_of)
+
+    # --- by any name ---------------------------------------------------------------------
+
+    async def resolve(self, name: str | Path, chain: ChainView) -> Served:
+        """Return the bundle that a folder, a bundle id or a model id names, checked byte by byte.
+
+        Raises:
+            BundleUnknownError: nothing here has that name.
+        """
+        path = Path(name)
+        if (path / "manifest.json").is_file():
+            bundle = load(path)
+            return await self._served(bundle, None, chain)
+        identity = _hash_of(str(name))
+        if self.has(identity):
+            return await self._served(self.load(identity), None, chain)
+        for published in await chain.models():
+            if published.model_id == identity:
+                return await self._served(self.load(published.record.bundle_id), identity, chain)
+        raise BundleUnknownError(f"{str(name)[:80]} is no folder of a bundle, and no bundle or model here.")
+
+    async def _served(self, bundle: Bundle, model_id: bytes | None, chain: ChainView) -> Served:
+        program_id = bytes.fromhex(bundle.manifest.program_id)
+        royalty = 0
+        for published in await chain.models():
+            wanted = published.model_id == model_id or (
+                model_id is None and published.record.bundle_id == bundle.id
+            )
+            if wanted:
+                model_id, royalty = published.model_id, published.record.royalty_bps
+                break
+        return Served(bundle, program_id, model_id, royalty)
+
+
+def program_of(manifest: Manifest) -> Program:
+    """Return what the chain is told of a bundle's program."""
+    return Program(
+        verifying_key=manifest.words,
+        layout=bytes.fromhex(manifest.layout),
+        setup_id=bytes.fromhex(manifest.setup_id),
+        dev=manifest.dev,
+    )
+
+
+def audit_folder(folder: str, bundle_id: bytes) -> AuditResult:
+    """Load and audit a bundle; runs in a worker."""
+    return audit(load(Path(folder), bundle_id))
+
+
+def _hash_of(text: str) -> bytes:
+    digits = text.removeprefix("0x")
+    if len(digits) == 64:
+        try:
+            return bytes.fromhex(digits)
+        except ValueError:
+            pass
+    raise BundleUnknownError(f"{text[:80]!r} is neither a folder of a bundle nor an id of 64 digits.")

@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The market's contracts as a node uses them: typed reads, transactions sent once, events as they happen."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+
+from contracts import bindings
+from contracts import events as chain_events
+from contracts.calldata import decode_settlement
+from contracts.records import ModelRecord, Settlement
+from contracts.reverts import contract_error
+from market.events import ChainExpired, ChainLocked, ChainSettled, JobEvent
+from market.instants import SECOND
+from node.chain.client import ChainClient
+from node.chain.clock import ChainClock
+from node.chain.follower import WINDOW, Follower, Undone
+from node.chain.records import Call, Log, Receipt, hex_of, parse_bytes
+from node.chain.rpc import RpcClient
+from node.chain.store import Block, TransactionStore
+from node.chain.transactions import SendingPolicy, TransactionSender
+from node.journal import Journal
+from node.ledger import Ledger
+from node.receipt import Program
+from node.settings import Settings
+from protocol.errors import ChainError, ConfigError, RpcMalformedError
+from protocol.signing import Account
+from protocol.statement import GROTH16_BN254
+from protocol.structs import Award, Network, Order
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus  # its stubs hide trio's own types from mypy
+
+log = structlog.get_logger("proofmesh.chain")
+
+Heard = Callable[[JobEvent], None]
+
+
+class UnknownOnChainError(ChainError):
+    """The Registry knows no program or model of this id."""
+
+    code = "PM-RPC-009"
+    remedy = "Check the id and the network; see `proofmesh model list`."
+
+
+class ChainView:
+    """Escrow and Registry through one RPC; with an account, also a sender of its transactions."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: ChainClient,
+        network: Network,
+        sender: TransactionSender | None,
+        account: bytes,
+    ) -> None:
+        if settings.registry is None:
+            raise ConfigError(
+                "The address of the Registry is not set.", remedy="Set registry in config.toml."
+            )
+        self.client = client
+        self.network = network
+        self.account_address = account
+        self.clock = ChainClock()
+        self.ledger = Ledger()
+        self._settings = settings
+        self._registry = settings.registry
+        self._sender = sender
+        self._keys: dict[bytes, tuple[int, ...]] = {}
+        self._waiting: list[Block] = []
+
+    # --- reads ---------------------------------------------------------------------------
+
+    async def native_balance(self, account: bytes) -> int:
+        """Return the ETH in an account's wallet, in wei."""
+        return await self.client.balance(account)
+
+    async def escrow_balance(self, account: bytes) -> int:
+        """Return an account's balance in the Escrow, in wei."""
+        return bindings.decode_number(await self._read(bindings.balance_of(account)))
+
+    async def pending_withdrawal(self, account: bytes) -> tuple[int, int]:
+        """Return (wei that is on its way out, second from which it can be taken)."""
+        return bindings.decode_pending_withdrawal(await self._read(bindings.pending_withdrawal_of(account)))
+
+    async def gas_price(self) -> int:
+        """Return what a unit of gas costs in the next block, in wei."""
+        header = await self.client.header("latest")
+        return (header.base_fee if header else 0) + await self.client.tip()
+
+    async def verifying_key(self, program_id: bytes) -> tuple[int, ...]:
+        """Return the words of a program's verifying key; remembered, for it never changes."""
+        if program_id not in self._keys:
+            found = await self.program(program_id)
+            self._keys[program_id] = found.verifying_key
+        return self._keys[program_id]
+
+    async def program(self, program_id: bytes) -> Program:
+        """Return what the Registry holds of a program.
+
+        Raises:
+            UnknownOnChainError: nothing.
+        """
+        data = await self.client.call(self._registry, bindings.program_of(program_id))
+        record = bindings.decode_program(data)
+        if record.proof_system != GROTH16_BN254:
+            raise UnknownOnChainError(f"Program 0x{program_id.hex()} is not registered.")
+        key = await self.client.call(self._registry, bindings.verifying_key_of(program_id))
+        return Program(
+            verifying_key=bindings.decode_verifying_key(key),
+            layout=record.layout,
+            setup_id=record.setup_id,
+            dev=record.dev,
+        )
+
+    async def model(self, model_id: bytes) -> tuple[bytes, ModelRecord]:
+        """Return (publisher, record) of a model; reverts as UnknownModel if there is none."""
+        data = await self.client.call(self._registry, bindings.model_of(model_id))
+        return bindings.decode_model(data)
+
+    async def models(self) -> list[chain_events.ModelPublished]:
+        """Return every model that was published, oldest first."""
+        logs = await self.client.rpc.call(
+            "eth_getLogs",
+            {
+                "address": hex_of(self._registry),
+                "fromBlock": hex_of(self._settings.start_block),
+                "topics": [hex_of(chain_events.event_topic("Registry", "ModelPublished"))],
+            },
+        )
+        found = []
+        for entry in logs:
+            topics = [parse_bytes(topic) for topic in entry["topics"]]
+            event = chain_events.decode_event(topics, parse_bytes(entry["data"]))
+            if isinstance(event, chain_events.ModelPublished):
+                found.append(event)
+        return found
+
+    async def settlement_of(self, transaction_hash: bytes) -> tuple[Settlement, int]:
+        """Return (settlement, block number) of a settling transaction.
+
+        Raises:
+            RpcMalformedError: the transaction is unknown, or settles nothing.
+        """
+        found = await self.client.rpc.call("eth_getTransactionByHash", hex_of(transaction_hash))
+        if not isinstance(found, dict) or found.get("blockNumber") is None:
+            raise RpcMalformedError("The RPC does not know the settling transaction.")
+        try:
+            settlement = decode_settlement(parse_bytes(found.get("input"), "call data"))
+        except ValueError as error:
+            raise RpcMalformedError(f"The transaction cannot be read: {error}.") from None
+        return settlement, int(found["blockNumber"], 16)
+
+    async def _read(self, data: bytes) -> bytes:
+        return await self.client.call(self.network.escrow, data)
+
+    # --- transactions --------------------------------------------------------------------
+
+    async def deposit(self, amount: int, key: str) -> Receipt:
+        """Pay ETH into the Escrow."""
+        return await self._send(key, bindings.deposit(), amount)
+
+    async def request_withdrawal(self, amount: int, key: str) -> Receipt:
+        """Announce a withdrawal."""
+        return await self._send(key, bindings.request_withdraw(amount))
+
+    async def withdraw(self, key: str) -> Receipt:
+        """Take what was announced into the account's wallet."""
+        return await self._send(key, bindings.withdraw(self.account_address))
+
+    async def settle(self, settlement: Settlement, locking: Award | None, key: str) -> Receipt:
+        """Settle: directly, by the award that locked, or by another one after `locking` missed its promise."""
+        if locking is None or locking == settlement.award:
+            return await self._send(key, bindings.settle(settlement))
+        return await self._send(key, bindings.settle_voided(settlement, locking))
+
+    async def lock(self, order: Order, award: Award, signature: bytes, key: str) -> Receipt:
+        """Lock an order for this account's award."""
+        return await self._send(key, bindings.lock(order, award, signature))
+
+    async def expire(self, order: Order, locking: Award, key: str) -> Receipt:
+        """Refund the client of a lock after the end of its order."""
+        return await self._send(key, bindings.expire(order, locking))
+
+    async def request_cancel(self, order: Order, key: str) -> Receipt:
+        """Begin the delayed cancel of an order."""
+        return await self._send(key, bindings.request_cancel(order))
+
+    async def register_program(self, program: Program) -> Receipt:
+        """Put a program's verifying key on the chain."""
+        data = bindings.register_program(
+            program.proof_system, program.verifying_key, program.layout, program.setup_id, program.dev
+        )
+        return await self._send_to(self._registry, f"program-{program.id().hex()}", data)
+
+    async def publish_model(self, record: ModelRecord) -> tuple[bytes, Receipt]:
+        """Publish a model; return its id and the receipt."""
+        identity = bindings.model_id(self.account_address, record)
+        return identity, await self._send_to(
+            self._registry, f"model-{identity.hex()}", bindings.publish_model(record)
+        )
+
+    async def _send(self, key: str, data: bytes, value: int = 0) -> Receipt:
+        return await self._send_to(self.network.escrow, key, data, value)
+
+    async def _send_to(self, to: bytes, key: str, data: bytes, value: int = 0) -> Receipt:
+        if self._sender is None:
+            raise ConfigError("This command has no account to send transactions from.")
+        return await self._sender.send(key, Call(to, data, value))
+
+    # --- following -----------------------------------------------------------------------
+
+    async def follow(
+        self, heard: Heard, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Read all events from the deployment on, then go on for ever; started once at the head.
+
+        The whole history is read at every start: the ledger is derived, never trusted from disk.
+        """
+        follower = Follower(
+            self.client,
+            (self.network.escrow,),
+            _NoBlocks(),  # type: ignore[arg-type]
+            chain_id=self.network.chain_id,
+            start_block=self._settings.start_block,
+            poll_s=self._settings.poll_ms / 1000,
+            clock=self.clock,
+        )
+
+        async def handle(block: Block | Undone) -> None:
+            self._handle(block, heard)
+
+        while await follower.step(handle):
+            pass
+        task_status.started()
+        await follower.run(handle)
+
+    def _handle(self, block: Block | Undone, heard: Heard) -> None:
+        if isinstance(block, Undone):
+            for entry in reversed(block.block.logs):
+                event = _decode(entry)
+                if event is not None:
+                    self.ledger.undo(event)
+            if block.block in self._waiting:
+                self._waiting.remove(block.block)
+            else:
+                log.warning("a block that was acted on was replaced", block=block.block.number)
+            return
+        self._waiting.append(block)
+        for entry in block.logs:
+            event = _decode(entry)
+            if event is not None:
+                self.ledger.apply(event)
+        while self._waiting and block.number - self._waiting[0].number + 1 >= self._settings.confirmations:
+            confirmed = self._waiting.pop(0)
+            for entry in confirmed.logs:
+                job_event = _job_event(entry, confirmed.timestamp * SECOND)
+                if job_event is not None:
+                    heard(job_event)
+
+
+class _NoBlocks:
+    """The follower's memory when nothing is to be remembered across restarts."""
+
+    window = WINDOW
+
+    def load(self) -> list[Block]:
+        return []
+
+    def save(self, undone: Sequence[Block], added: Sequence[Block]) -> None:
+        """Forget."""
+
+
+def _decode(entry: Log) -> chain_events.EscrowEvent | None:
+    try:
+        event = chain_events.decode_event(entry.topics, entry.data)
+    except ValueError as error:
+        log.error("an event cannot be decoded", transaction=hex_of(entry.transaction_hash), reason=str(error))
+        return None
+    if event is None or isinstance(event, chain_events.ProgramRegistered | chain_events.ModelPublished):
+        return None
+    return event
+
+
+def _job_event(entry: Log, at: int) -> JobEvent | None:
+    match _decode(entry):
+        case chain_events.Locked() as event:
+            return ChainLocked(at, event.order_hash, event.award_hash, event.prover, event.award.promise_at)
+        case chain_events.Settled() as event:
+            pay = event.payment
+            return ChainSettled(
+                at,
+                event.order_hash,
+                entry.transaction_hash,
+                pay.prover,
+                pay.payout,
+                pay.fee_to,
+                pay.price,
+                pay.verifier_fee,
+            )
+        case chain_events.Expired() as event:
+            return ChainExpired(at, event.order_hash, entry.transaction_hash)
+        case _:
+            return None
+
+
+def revert_words(data: bytes) -> str | None:
+    """Return a contract's refusal in words, for the RPC client."""
+    return contract_error(data).message.removeprefix("The contract refused: ").rstrip(".")
+
+
+@asynccontextmanager
+async def open_chain(
+    settings: Settings, account: Account | None = None, journal: Journal | None = None
+) -> AsyncIterator[ChainView]:
+    """Connect to the chain of the settings.
+
+    Raises:
+        ConfigError: Escrow or Registry is not set.
+        ChainError: the RPC is down, or serves another chain.
+    """
+    if settings.escrow is None or settings.registry is None:
+        raise ConfigError(
+            "The addresses of Escrow and Registry are not set.",
+            remedy="Run `proofmesh devnet up`, or set escrow and registry in config.toml.",
+        )
+    network = Network(chain_id=settings.chain_id, escrow=settings.escrow)
+    async with RpcClient(settings.rpc_url, decoder=revert_words) as rpc:
+        client = ChainClient(rpc)
+        await client.require_chain(settings.chain_id)
+        sender = None
+        if account is not None and journal is not None:
+            policy = SendingPolicy(poll_s=settings.poll_ms / 1000, confirmations=1)
+            sender = TransactionSender(client, account, settings.chain_id, TransactionStore(journal), policy)
+            await sender.resume()
+        yield ChainView(settings, client, network, sender, account.address if account else bytes(20))

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`proofmesh prove` and `verify`: without the market; the input never leaves this machine."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from node.bundle_store import BundleStore, BundleUnknownError
+from node.cli.arguments import Session, fixed_bytes
+from node.cli.output import hexed
+from protocol.binding import local_binding
+from protocol.errors import ProofInvalidError, UsageError
+from protocol.scalars import BN254_SCALAR_ORDER
+from proving.bundle import Bundle, load
+from proving.commitment import derive_blinding
+from proving.inputs import parse_inputs, read_inputs
+from proving.prover import prove as make_proof
+from proving.prover import verify as check_proof
+
+MAX_PROOF_FILE = 1 << 20
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command("prove")(prove)
+    app.command("verify")(verify)
+
+
+def prove(
+    context: typer.Context,
+    bundle: Annotated[str, typer.Argument(help="Id or folder of a bundle.")],
+    inputs: Annotated[Path, typer.Argument(help="JSON file: names and raw integers, or a list of them.")],
+    out: Annotated[Path, typer.Option(help="Where to write the proof.")] = Path("proof.json"),
+    chain_id: Annotated[int, typer.Option(help="Chain on which the proof is to be used.")] = 0,
+    consumer: Annotated[str, typer.Option(help="Contract that is to accept it.")] = "0x" + "00" * 20,
+    subject: Annotated[str, typer.Option(help="Wallet that it speaks for.")] = "0x" + "00" * 20,
+) -> None:
+    """Prove locally: the input stays here; the proof is bound to a chain, contract and wallet."""
+    session: Session = context.obj
+    found = _bundle(session, bundle)
+    values = parse_inputs(found.manifest, read_inputs(inputs))
+    binding = local_binding(chain_id, fixed_bytes(consumer, 20, "an address"), fixed_bytes(subject, 20, "an address"))
+    blinding, output_key = derive_blinding(secrets.token_bytes(32), secrets.token_bytes(32))
+    session.output.step("Proving ...")
+    result = make_proof(found.folder, values, blinding, output_key, binding)
+    fields = {
+        "format": "proofmesh.proof.v1",
+        "bundle_id": found.id.hex(),
+        "program_id": found.manifest.program_id,
+        "chain_id": chain_id,
+        "consumer": consumer,
+        "subject": subject,
+        "public_inputs": [str(value) for value in result.public_inputs],
+        "proof": hexed(result.proof),
+    }
+    out.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n")
+    outputs = result.public_inputs[1:-1]
+    session.output.say(f"Output {', '.join(map(str, outputs))}: {found.manifest.output.meaning}.")
+    session.output.say(f"Witness {result.witness_ms:.1f} ms, proof {result.proving_ms:.1f} ms, written to {out}.")
+    session.output.result(
+        {
+            "proof": str(out),
+            "outputs": [str(value) for value in outputs],
+            "meaning": found.manifest.output.meaning,
+            "witness_ms": round(result.witness_ms, 1),
+            "proving_ms": round(result.proving_ms, 1),
+        }
+    )
+
+
+def verify(
+    context: typer.Context,
+    bundle: Annotated[str, typer.Argument(help="Id or folder of the bundle.")],
+    proof: Annotated[Path, typer.Argument(help="The proof file.")],
+) -> None:
+    """Check a proof of `proofmesh prove`: program, binding and the proof itself."""
+    session: Session = context.obj
+    found = _bundle(session, bundle)
+    fields = _proof_fields(proof)
+    if fields["program_id"] != found.manifest.program_id:
+        raise ProofInvalidError("The proof is of another program than this bundle's.")
+    binding = local_binding(fields["chain_id"], fields["consumer"], fields["subject"])
+    inputs = fields["public_inputs"]
+    if inputs[-1] != binding:
+        raise ProofInvalidError("The proof is bound to another chain, contract or wallet than it says.")
+    if not check_proof(found.manifest.words, fields["proof"], inputs):
+        raise ProofInvalidError("The proof does not verify.")
+    outputs = inputs[1:-1]
+    session.output.say(
+        f"[bold green]Valid.[/] Output {', '.join(map(str, outputs))}: {found.manifest.output.meaning}."
+    )
+    session.output.result({"valid": True, "outputs": [str(value) for value in outputs]})
+
+
+def _bundle(session: Session, name: str) -> Bundle:
+    if (Path(name) / "manifest.json").is_file():
+        return load(Path(name))
+    try:
+        identity = fixed_bytes(name, 32, "a bundle id")
+    except UsageError:
+        raise BundleUnknownError(f"{name[:80]!r} is no folder of a bundle, and no bundle id.") from None
+    return BundleStore(session.folder().bundles).load(identity)
+
+
+def _proof_fields(path: Path) -> dict[str, Any]:
+    """Return the typed fields of a proof file, or one error."""
+    try:
+        text = path.read_text()
+        fields = json.loads(text) if len(text) <= MAX_PROOF_FILE else None
+        if not isinstance(fields, dict) or fields.get("format") != "proofmesh.proof.v1":
+            raise ValueError
+        inputs = [str(value) for value in fields["public_inputs"]]
+        if not 2 <= len(inputs) <= 512 or any(not re.fullmatch(r"[0-9]{1,77}", value) for value in inputs):
+            raise ValueError
+        numbers = tuple(int(value) for value in inputs)
+        if any(value >= BN254_SCALAR_ORDER for value in numbers) or type(fields["chain_id"]) is not int:
+            raise ValueError
+        return {
+            "program_id": str(fields["program_id"]),
+            "chain_id": fields["chain_id"],
+            "consumer": fixed_bytes(fields["consumer"], 20, "an address"),
+            "subject": fixed_bytes(fields["subject"], 20, "an address"),
+            "public_inputs": numbers,
+            "proof": fixed_bytes(fields["proof"], 256, "a proof"),
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
+        raise ProofInvalidError(f"{path} is not a proof file.") from None

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a command prints: words and tables for people, one JSON object on stdout with `--json`.
+
+Progress and logs go to stderr, so that `--json` output can be piped.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from protocol.errors import ProofmeshError
+
+WEI_PER_ETHER = 10**18
+
+
+class Output:
+    """Prints for a person or, with `as_json`, for a script."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self.console = Console(soft_wrap=True, highlight=False)
+        self.progress = Console(stderr=True, soft_wrap=True, highlight=False)
+
+    def say(self, text: str) -> None:
+        """Print a line for a person; silent with `--json`."""
+        if not self.as_json:
+            self.console.print(text)
+
+    def step(self, text: str) -> None:
+        """Print a line of progress, on stderr."""
+        if not self.as_json:
+            self.progress.print(text)
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Print a table for a person; silent with `--json`."""
+        if self.as_json:
+            return
+        table = Table(title=title, title_justify="left")
+        for column in columns:
+            table.add_column(column)
+        for row in rows:
+            table.add_row(*(str(cell) for cell in row))
+        self.console.print(table)
+
+    def result(self, fields: Mapping[str, Any]) -> None:
+        """Print the result as one line of JSON with `--json`; silent otherwise."""
+        if self.as_json:
+            print(json.dumps(jsonable(fields), sort_keys=True))
+            sys.stdout.flush()
+
+    def event(self, fields: Mapping[str, Any]) -> None:
+        """Print one line of JSON for something that happened, with `--json`; silent otherwise."""
+        self.result(fields)
+
+    def error(self, error: ProofmeshError) -> None:
+        """Print an error: on stderr for people, as JSON on stdout for scripts."""
+        if self.as_json:
+            self.result({"error": error.code, "message": error.message, "remedy": error.advice})
+        else:
+            self.progress.print(f"[bold red]Error[/] [{error.code}] {error.message}".replace("[PM", "\\[PM"))
+            if error.advice:
+                self.progress.print(f"  {error.advice}")
+
+
+def ether(wei: int) -> str:
+    """Return wei as a readable amount of ether, exact to the wei."""
+    sign, wei = ("-", -wei) if wei < 0 else ("", wei)
+    whole, rest = divmod(wei, WEI_PER_ETHER)
+    fraction = f"{rest:018d}".rstrip("0")
+    return f"{sign}{whole}.{fraction or '0'} ETH"
+
+
+def hexed(value: bytes) -> str:
+    """Return bytes as `0x` and hexadecimal digits."""
+    return "0x" + value.hex()
+
+
+def jsonable(value: Any) -> Any:
+    """Return a value that JSON can hold: bytes as hexadecimal, big integers as they are."""
+    if isinstance(value, bytes):
+        return hexed(value)
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [jsonable(item) for item in value]
+    return value

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`proofmesh init`, `doctor`, `config show`: the data folder, and whether everything is there."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import trio
+import typer
+
+from node.chain_view import open_chain
+from node.cli.arguments import Session, fixed_bytes
+from node.config import resolve, write_config
+from node.devnet.anvil import find_anvil
+from node.keystore import create_keystore
+from node.net import load_or_create
+from node.shutdown import only_error
+from protocol.errors import ConfigError, ProofmeshError
+
+config_app = typer.Typer(no_args_is_help=True)
+LEAST_FREE_BYTES = 500_000_000
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command("init")(init)
+    app.command("doctor")(doctor)
+    app.add_typer(config_app, name="config", help="The settings.")
+
+
+def init(
+    context: typer.Context,
+    network: Annotated[str, typer.Option(help="devnet (this machine) or custom.")] = "devnet",
+    chain_id: Annotated[int | None, typer.Option(help="Id of the chain.")] = None,
+    escrow: Annotated[str | None, typer.Option(help="Address of the Escrow.")] = None,
+    registry: Annotated[str | None, typer.Option(help="Address of the Registry.")] = None,
+    start_block: Annotated[int | None, typer.Option(help="Block in which the Escrow was deployed.")] = None,
+    light: Annotated[bool, typer.Option(help="A keystore that opens fast and resists less; for tests.")] = False,
+) -> None:
+    """Make the data folder: a keystore with a new account, a network key, a commented config.toml."""
+    session: Session = context.obj
+    values: dict[str, object] = {
+        "network": network,
+        "chain_id": chain_id,
+        "escrow": fixed_bytes(escrow, 20, "an address") if escrow else None,
+        "registry": fixed_bytes(registry, 20, "an address") if registry else None,
+        "start_block": start_block,
+        "rpc_url": session.flags.get("rpc_url"),
+    }
+    values = {key: value for key, value in values.items() if value is not None}
+    if network == "custom" and not {"chain_id", "rpc_url"} <= values.keys():
+        raise ConfigError("A custom network needs its chain.", remedy="Give --chain-id and, in front, --rpc.")
+    if network not in ("devnet", "custom"):
+        raise ConfigError(f"{network!r} is no network.", remedy="Use devnet or custom.")
+    folder = session.folder_for_init()
+    if folder.keystore.exists():
+        raise ConfigError(f"{folder.path} has a keystore already.", remedy="Choose another --data-dir.")
+    password = session.password(confirm=True)
+    if not folder.config.exists():
+        write_config(folder.config, values)
+    account = create_keystore(folder.keystore, password, light=light)
+    identity = load_or_create(folder.path)
+    session.output.say(f"Account 0x{account.address.hex()}, peer {identity.peer_id}, in {folder.path}.")
+    session.output.say("Next: fund the account, then `proofmesh wallet deposit`.")
+    session.output.result({"account": account.address, "peer_id": identity.peer_id, "data_dir": str(folder.path)})
+
+
+def doctor(context: typer.Context) -> None:
+    """Check what this node needs: Python, disk, keystore, anvil, RPC and chain, contracts."""
+    session: Session = context.obj
+    rows = [_checked(name, look, session) for name, look in _CHECKS.items()]
+    session.output.table("proofmesh doctor", ["check", "", "detail"], [[n, _mark(s), d] for n, s, d in rows])
+    session.output.result({"checks": [{"name": n, "state": s, "detail": d} for n, s, d in rows]})
+    if any(state == "failed" for _, state, _ in rows):
+        raise typer.Exit(3)
+
+
+def _checked(name: str, look: Callable[[Session], str], session: Session) -> tuple[str, str, str]:
+    try:
+        return name, "ok", look(session)
+    except ProofmeshError as error:
+        optional = name == "anvil"
+        return name, "missing" if optional else "failed", str(error)
+    except BaseExceptionGroup as group:
+        return name, "failed", str(only_error(group))
+
+
+def _python(session: Session) -> str:
+    return f"{sys.version.split()[0]}, {sys.platform}"
+
+
+def _folder(session: Session) -> str:
+    folder = session.folder()
+    folder.require_free(LEAST_FREE_BYTES)
+    return f"{folder.path}, {shutil.disk_usage(folder.path).free // 10**9} GB free"
+
+
+def _keystore(session: Session) -> str:
+    return f"account 0x{session.address().hex()}"
+
+
+def _anvil(session: Session) -> str:
+    return str(find_anvil())
+
+
+def _chain(session: Session) -> str:
+    settings = session.settings()
+
+    async def look() -> str:
+        async with open_chain(settings) as chain:
+            code = await chain.client.code(chain.network.escrow)
+            if not code:
+                raise ConfigError("There is no contract at the Escrow's address.", remedy="Check escrow.")
+            header = await chain.client.header("latest")
+            return f"chain {settings.chain_id}, block {header.number if header else '?'}, Escrow found"
+
+    return trio.run(look)
+
+
+_CHECKS: dict[str, Callable[[Session], str]] = {
+    "python": _python,
+    "data folder": _folder,
+    "keystore": _keystore,
+    "anvil": _anvil,
+    "chain": _chain,
+}
+
+
+def _mark(state: str) -> str:
+    return {"ok": "[green]ok[/]", "missing": "[yellow]missing[/]"}.get(state, "[bold red]failed[/]")
+
+
+@config_app.callback()
+def config_group() -> None:
+    """The settings."""
+
+
+@config_app.command("show")
+def show(context: typer.Context) -> None:
+    """Show every setting and where its value comes from: flag, environment, file or default."""
+    session: Session = context.obj
+    resolved = resolve(session.data_dir, session.flags)
+    fields = resolved.settings.model_dump(mode="json")
+    rows: list[tuple[str, object, str]] = []
+    for key, origin in resolved.origins.items():
+        value: object = fields
+        for part in key.split("."):
+            value = value[part] if isinstance(value, dict) else value
+        rows.append((key, "(set)" if key == "rpc_url" else value, origin))
+    session.output.table("Settings", ["key", "value", "from"], rows)
+    session.output.result({key: {"value": value, "from": origin} for key, value, origin in rows})

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The prover's hands: bid, open the input, compute, lock, prove, have it settled."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+import structlog
+
+from market import prover, refusals
+from market.effects import (
+    ComputeWitness,
+    Effect,
+    EraseSecrets,
+    SendBid,
+    SendProof,
+    SendRefusal,
+    StartProof,
+    SubmitLock,
+    SubmitSettlement,
+)
+from market.events import (
+    AwardReceived,
+    Event,
+    InputOpened,
+    InputRejected,
+    LockFailed,
+    OrderSeen,
+    ProofFailed,
+    ProofReady,
+    VerifierAnswered,
+    WitnessReady,
+)
+from node.context import NodeContext
+from node.endpoint import RefusedError
+from node.private_input import PrivateInput
+from node.role_shell import RoleShell
+from protocol.eip712 import digest
+from protocol.errors import NotCanonicalError, ProofmeshError, SealError
+from protocol.messages import (
+    AwardMessage,
+    BidMessage,
+    OrderAnnouncement,
+    ProofMessage,
+    Refusal,
+    SealedInput,
+    SettlementNotice,
+)
+from protocol.sealing import public_key, unseal
+from protocol.signing import require_signed_by
+from proving.prover import ProofResult
+from proving.prover import prove as prove_in_worker
+from proving.prover import witness as witness_in_worker
+
+log = structlog.get_logger("proofmesh.prover")
+
+
+class ProverRole:
+    """Feeds the prover's machine from the network, and performs its effects."""
+
+    def __init__(self, context: NodeContext, shell: RoleShell[prover.State]) -> None:
+        self._node = context
+        self.shell = shell
+        context.endpoint.on(AwardMessage, self._award)
+        context.endpoint.on(SealedInput, self._sealed_input)
+        context.endpoint.on(SettlementNotice, self._notice)
+        context.endpoint.on(Refusal, self._refusal)
+
+    # --- from peers ----------------------------------------------------------------------
+
+    def order_seen(self, message: OrderAnnouncement) -> None:
+        """Take an announcement that passed gossip validation (order_gossip.py)."""
+        order_hash = digest(self._node.network, message.order)
+        job = self.shell.state.jobs.get(order_hash)
+        if job is not None and job.issued_at >= message.issued_at:
+            return
+        secret = secrets.token_bytes(32)
+        sealing_key = public_key(secret)
+        self._node.vault.put(_seal_name(order_hash, sealing_key), secret)
+        self.shell.feed(
+            OrderSeen(
+                at=self._node.clock.now(),
+                order_hash=order_hash,
+                order=message.order,
+                issued_at=message.issued_at,
+                peer=message.addresses[0],
+                client_balance=self._node.ledger.balance(message.order.client),
+                sealing_key=sealing_key,
+            )
+        )
+        job = self.shell.state.jobs.get(order_hash)
+        if job is None or job.bid.sealing_key != sealing_key:
+            self._node.vault.erase(_seal_name(order_hash, sealing_key))
+
+    async def _award(self, peer: str, message: AwardMessage) -> None:
+        order_hash = message.award.order_hash
+        job = self.shell.state.jobs.get(order_hash)
+        if job is None:
+            raise RefusedError(refusals.BID_UNKNOWN)
+        require_signed_by(job.order.client, self._node.network, message.award, message.signature)
+        award_hash = digest(self._node.network, message.award)
+        event = AwardReceived(
+            self._node.clock.now(), order_hash, job.peer, message.award, award_hash, message.signature
+        )
+        self._refuse_if_refused(self.shell.feed(event))
+
+    async def _sealed_input(self, peer: str, message: SealedInput) -> None:
+        job = self.shell.state.jobs.get(message.order_hash)
+        if job is None or job.award is None:
+            raise RefusedError(refusals.BID_UNKNOWN)
+        if job.phase is not prover.Phase.AWARDED:
+            return  # a resend of what is in work
+        if message.award_hash != digest(self._node.network, job.award):
+            raise RefusedError(refusals.AWARD_MISMATCH)
+        now = self._node.clock.now()
+        try:
+            secret = self._node.vault.get(_seal_name(message.order_hash, job.bid.sealing_key))
+            opened = unseal(
+                secret, message.ciphertext, self._node.network, message.order_hash, message.award_hash
+            )
+            PrivateInput.from_bytes(opened)
+        except (SealError, NotCanonicalError):
+            self.shell.feed(InputRejected(now, message.order_hash))
+            raise RefusedError(refusals.INPUT_INVALID) from None
+        self._node.vault.put(self._node.input_name(message.order_hash), opened)
+        self.shell.feed(InputOpened(now, message.order_hash))
+
+    async def _notice(self, peer: str, message: SettlementNotice) -> None:
+        """A settler's word; the follower's view of the chain is what counts."""
+        require_signed_by(message.notice.settler, self._node.network, message.notice, message.signature)
+        log.info(
+            "settlement announced",
+            order=message.notice.order_hash.hex()[:12],
+            transaction=f"0x{message.notice.transaction_hash.hex()}",
+        )
+
+    async def _refusal(self, peer: str, message: Refusal) -> None:
+        """A verifier's late refusal (the proof did not check, the chain refused): settle without it."""
+        job = self.shell.state.jobs.get(message.terms.order_hash)
+        if job is None or message.signature is None or message.terms.prover != job.settler:
+            return
+        require_signed_by(message.terms.prover, self._node.network, message.terms, message.signature)
+        event = VerifierAnswered(self._node.clock.now(), message.terms.order_hash, message.terms.code)
+        self.shell.feed(event)
+
+    @staticmethod
+    def _refuse_if_refused(effects: Sequence[Effect]) -> None:
+        """Answer in place as well: the client learns at once that the award is not taken."""
+        for effect in effects:
+            if isinstance(effect, SendRefusal):
+                raise RefusedError(effect.code)
+
+    # --- effects -------------------------------------------------------------------------
+
+    async def perform(self, effect: Effect) -> Sequence[Event]:
+        """Perform one effect of the prover's machine."""
+        match effect:
+            case SendBid():
+                await self._bid(effect)
+            case SendRefusal():
+                await self._node.send_refusal(effect)
+            case ComputeWitness():
+                return [await self._witness(effect)]
+            case StartProof():
+                return [await self._prove(effect)]
+            case SubmitLock():
+                if not await self._node.transactions.lock(effect):
+                    return [LockFailed(self._node.clock.now(), effect.order_hash)]
+            case SendProof():
+                return [await self._send_proof(effect)]
+            case SubmitSettlement():
+                return await self._node.transactions.settle(effect)
+            case EraseSecrets():
+                self._node.erase_secrets(effect.order_hash)
+        return []
+
+    async def _bid(self, effect: SendBid) -> None:
+        signature = self._node.account.sign(self._node.network, effect.bid)
+        message = BidMessage(
+            network=self._node.network,
+            bid=effect.bid,
+            addresses=self._node.transport.addresses[:8],
+            signature=signature,
+        )
+        try:
+            await self._node.endpoint.send(effect.peer, message)
+        except ProofmeshError as error:
+            log.info("bid not delivered", order=effect.order_hash.hex()[:12], code=error.code)
+
+    async def _witness(self, effect: ComputeWitness) -> Event:
+        now, order_hash = self._node.clock.now, effect.order_hash
+        try:
+            opened = self._opened(order_hash)
+            folder = self._node.bundles.folder_of_program(effect.order.program_id)
+            result = await self._node.workers.run(
+                witness_in_worker, folder, opened.values, opened.blinding, opened.output_key
+            )
+        except ProofmeshError as error:
+            log.info("input not usable", order=order_hash.hex()[:12], code=error.code)
+            return InputRejected(now(), order_hash)
+        if result.commitment != effect.order.input_commitment:
+            return InputRejected(now(), order_hash)
+        return WitnessReady(now(), order_hash)
+
+    async def _prove(self, effect: StartProof) -> Event:
+        order_hash = effect.order_hash
+        try:
+            opened = self._opened(order_hash)
+            folder = self._node.bundles.folder_of_program(effect.order.program_id)
+            result: ProofResult = await self._node.workers.run(
+                prove_in_worker, folder, opened.values, opened.blinding, opened.output_key, effect.binding
+            )
+        except ProofmeshError as error:
+            log.warning("proof failed", order=order_hash.hex()[:12], code=error.code)
+            return ProofFailed(self._node.clock.now(), order_hash)
+        outputs = result.public_inputs[1:-1]
+        milliseconds = max(1, round(result.proving_ms))
+        return ProofReady(self._node.clock.now(), order_hash, outputs, result.proof, milliseconds)
+
+    def _opened(self, order_hash: bytes) -> PrivateInput:
+        return PrivateInput.from_bytes(self._node.vault.get(self._node.input_name(order_hash)))
+
+    async def _send_proof(self, effect: SendProof) -> Event:
+        message = ProofMessage(
+            network=self._node.network,
+            order=effect.order,
+            award=effect.award,
+            award_signature=effect.signature,
+            outputs=effect.outputs,
+            proof=effect.proof,
+            settler=effect.settler,
+        )
+        code = ""
+        try:
+            await self._node.endpoint.send(effect.peer, message)
+        except ProofmeshError as error:
+            code = error.refusal_code if isinstance(error, RefusedError) else refusals.UNREACHABLE
+        return VerifierAnswered(self._node.clock.now(), effect.order_hash, code)
+
+
+def _seal_name(order_hash: bytes, sealing_key: bytes) -> str:
+    return f"seal-{order_hash.hex()}-{sealing_key.hex()[:16]}"

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A node put together: folder, journal, chain, transport, roles; one nursery, everything supervised.
+
+`running_node` yields once the node listens, has read the chain up to its head and its roles have taken
+up what they had left to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import structlog
+import trio
+
+from market import client, prover, verifier
+from market.events import Event, FundsChanged, JobEvent, ProgramServed, VerifierGone, VerifierSeen
+from market.pricing import Tariff
+from node.bundle_store import BundleStore
+from node.chain_view import ChainView, open_chain
+from node.context import NodeContext
+from node.data_folder import DataFolder
+from node.endpoint import MarketEndpoint
+from node.greeting import Greeter, Introduction
+from node.journal import Journal
+from node.net import Transport, load_or_create
+from node.order_gossip import OrderGossip
+from node.receipt_store import ReceiptStore
+from node.role_shell import RoleShell
+from node.roles.client import ClientRole
+from node.roles.prover import ProverRole
+from node.roles.verifier import VerifierRole
+from node.settings import Settings
+from node.settlement import Transactions
+from node.vault import Vault
+from node.workers import WorkerPool
+from protocol import codec
+from protocol.messages import Hello, OrderAnnouncement
+from protocol.signing import Account
+
+log = structlog.get_logger("proofmesh.node")
+
+GAS_PRICE_STEP_BPS = 1_000
+"""A change of the gas price below this (10%) is not told to the roles."""
+GAS_PRICE_SECONDS = 3.0
+
+
+class Node:
+    """A running node: its context and the roles that it plays."""
+
+    def __init__(self, settings: Settings, context: NodeContext, journal: Journal, greeter: Greeter) -> None:
+        self.settings = settings
+        self.context = context
+        self.greeter = greeter
+        self._journal = journal
+        self._funds: tuple[int, int] | None = None
+        self.client: ClientRole | None = None
+        self.prover: ProverRole | None = None
+        self.verifier: VerifierRole | None = None
+
+    def play(self, roles: Sequence[str]) -> None:
+        """Set up the machines of these roles from their journal."""
+        account, clock = self.context.account.address, self.context.clock
+        if "client" in roles:
+            shell = RoleShell(
+                "client", client.State(), client.transition, client.next_deadline, self._journal, clock
+            )
+            self.client = ClientRole(self.context, shell)
+        if "prover" in roles:
+            state = prover.State(
+                network=self.context.network,
+                account=account,
+                payout=self.settings.prover.payout or account,
+                tariff=_tariff(self.settings),
+            )
+            self.prover = ProverRole(
+                self.context,
+                RoleShell("prover", state, prover.transition, prover.next_deadline, self._journal, clock),
+            )
+        if "verifier" in roles:
+            least = self.settings.verifier.least_fee_wei
+            self.verifier = VerifierRole(
+                self.context,
+                RoleShell(
+                    "verifier",
+                    verifier.State(account=account, least_fee=least),
+                    verifier.transition,
+                    verifier.next_deadline,
+                    self._journal,
+                    clock,
+                ),
+            )
+
+    def least_fee(self) -> int:
+        """The fee that this node's verifier takes now; zero without one."""
+        return verifier.least_acceptable_fee(self.verifier.shell.state) if self.verifier else 0
+
+    async def start(self, nursery: trio.Nursery) -> None:
+        """Start roles, gossip, greetings and the following of the chain."""
+        if self.prover is not None:
+            gossip = OrderGossip(self.context.network, self.context.ledger, self.context.clock.now)
+            await self.context.transport.subscribe(self.context.orders_topic, gossip.validate, self._order)
+        elif self.client is not None:
+            # A client forwards its own orders only; it need not listen, but it joins the mesh.
+            gossip = OrderGossip(self.context.network, self.context.ledger, self.context.clock.now)
+            await self.context.transport.subscribe(self.context.orders_topic, gossip.validate, _forget)
+        await self._tell_funds()
+        for role in (self.client, self.prover, self.verifier):
+            if role is not None:
+                await nursery.start(role.shell.run, role.perform)
+        nursery.start_soon(self.greeter.run)
+        nursery.start_soon(self._watch_funds)
+
+    def serve(self, program_id: bytes, proving_ms: int) -> None:
+        """Offer an audited program to the market."""
+        if self.prover is not None:
+            self.prover.shell.feed(ProgramServed(self.context.clock.now(), program_id, proving_ms))
+
+    def chain_event(self, event: JobEvent) -> None:
+        """Take the chain's word on an order (from the follower)."""
+        for role in (self.client, self.prover, self.verifier):
+            if role is not None and (role is not self.client or event.order_hash in role.shell.state.jobs):
+                role.shell.feed(event)
+
+    def heard(self, peer: str, hello: Hello) -> None:
+        """A peer introduced itself."""
+        if self.prover is not None and "verifier" in hello.roles:
+            self.prover.shell.feed(
+                VerifierSeen(self.context.clock.now(), peer, hello.account, hello.least_fee)
+            )
+
+    def gone(self, peer: str, hello: Hello) -> None:
+        """A peer is connected no longer."""
+        if self.prover is not None and "verifier" in hello.roles:
+            self.prover.shell.feed(VerifierGone(self.context.clock.now(), hello.account))
+
+    async def _order(self, data: bytes, forwarder: str) -> None:
+        message = codec.decode(data)
+        if self.prover is not None and isinstance(message, OrderAnnouncement):
+            self.prover.order_seen(message)
+
+    async def _watch_funds(self) -> None:
+        while True:
+            await trio.sleep(GAS_PRICE_SECONDS)
+            await self._tell_funds()
+
+    async def _tell_funds(self) -> None:
+        """Tell the roles balance and gas price, when they changed enough to matter."""
+        gas_price = await self.context.chain.gas_price()
+        balance = self.context.ledger.balance(self.context.account.address)
+        if self._funds is not None:
+            known_balance, known_price = self._funds
+            moved = abs(gas_price - known_price) * 10_000 > known_price * GAS_PRICE_STEP_BPS
+            if known_balance == balance and not moved:
+                return
+        self._funds = (balance, gas_price)
+        event: Event = FundsChanged(self.context.clock.now(), balance, gas_price)
+        for role in (self.prover, self.verifier):
+            if role is not None:
+                role.shell.feed(event)
+
+
+@asynccontextmanager
+async def running_node(
+    settings: Settings, folder: DataFolder, account: Account, roles: Sequence[str]
+) -> AsyncIterator[Node]:
+    """Run a node for the length of a block.
+
+    Raises:
+        ProofmeshError: the folder is in use, the chain is another one, a port is taken.
+    """
+    with folder.locked(), Journal(folder.journal) as journal:
+        async with (
+            open_chain(settings, account, journal) as chain,
+            WorkerPool(settings.prover.capacity + 1) as workers,
+        ):
+            async with trio.open_nursery() as nursery:
+                node = await _assemble(settings, folder, account, roles, chain, journal, workers, nursery)
+                log.info(
+                    "node is up",
+                    roles=list(roles),
+                    account=f"0x{account.address.hex()}",
+                    addresses=list(node.context.transport.addresses),
+                )
+                try:
+                    yield node
+                finally:
+                    nursery.cancel_scope.cancel()
+
+
+async def _assemble(
+    settings: Settings,
+    folder: DataFolder,
+    account: Account,
+    roles: Sequence[str],
+    chain: ChainView,
+    journal: Journal,
+    workers: WorkerPool,
+    nursery: trio.Nursery,
+) -> Node:
+    identity = load_or_create(folder.path)
+    network = chain.network
+    transport = Transport(
+        identity,
+        settings.listen,
+        settings.bootstrap,
+        network_tag=f"{network.chain_id}/{network.escrow.hex()}",
+        address_file=folder.path / "addresses",
+    )
+    endpoint = MarketEndpoint(network, transport)
+    bundles = BundleStore(folder.bundles)
+    context = NodeContext(
+        network=network,
+        account=account,
+        transport=transport,
+        endpoint=endpoint,
+        chain=chain,
+        transactions=Transactions(chain),
+        receipts=ReceiptStore(folder.receipts, chain),
+        bundles=bundles,
+        vault=Vault(folder.vault),
+        workers=workers,
+    )
+    holder: list[Node] = []
+    introduction = Introduction(tuple(sorted(roles)), account.address, lambda: holder[0].least_fee())
+    greeter = Greeter(
+        network,
+        transport,
+        endpoint,
+        introduction,
+        lambda peer, hello: holder[0].heard(peer, hello),
+        lambda peer, hello: holder[0].gone(peer, hello),
+    )
+    node = Node(settings, context, journal, greeter)
+    holder.append(node)
+    node.play(roles)
+    await nursery.start(transport.run)
+    bundles.serve(transport)
+    await nursery.start(chain.follow, node.chain_event)
+    await node.start(nursery)
+    return node
+
+
+def _tariff(settings: Settings) -> Tariff:
+    chosen = settings.prover
+    return Tariff(
+        wei_per_ms=chosen.wei_per_ms,
+        margin_bps=chosen.margin_bps,
+        capacity=chosen.capacity,
+        exposure_cap=chosen.exposure_cap_wei,
+        lock_above_ms=chosen.lock_above_ms,
+        promise_slack=chosen.promise_slack_seconds,
+        verifier_patience=chosen.verifier_patience_seconds,
+    )
+
+
+async def _forget(data: bytes, forwarder: str) -> None:
+    """A client takes no orders."""

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a prover serves: the bundles its operator named, fetched, audited, then offered to the market."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+import trio
+
+from node.bundle_store import BundleStore
+from node.runtime import Node
+from protocol.errors import BundleUnavailableError, ProofmeshError
+
+RETRY_SECONDS = 2.0
+LONGEST_RETRY = 60.0
+
+log = structlog.get_logger("proofmesh.serving")
+
+
+async def keep_serving(node: Node, bundle_ids: Sequence[bytes]) -> None:
+    """Serve every bundle of the store and those named; keep asking for what no peer has yet."""
+    store = node.context.bundles
+    wanted = sorted({*bundle_ids, *store.ids()})
+    if not wanted:
+        log.warning("no bundle to serve; name one with --bundle or put it under prover.bundles")
+    async with trio.open_nursery() as nursery:
+        for bundle_id in wanted:
+            nursery.start_soon(_serve, node, store, bundle_id)
+
+
+async def _serve(node: Node, store: BundleStore, bundle_id: bytes) -> None:
+    wait = RETRY_SECONDS
+    while not store.has(bundle_id):
+        sources = [peer.peer for peer in node.context.transport.peers() if peer.connected]
+        try:
+            await store.pull(node.context.transport, bundle_id, sources)
+        except BundleUnavailableError as error:
+            log.info("bundle not there yet", bundle=bundle_id.hex(), code=error.code, wait_seconds=wait)
+            await trio.sleep(wait)
+            wait = min(LONGEST_RETRY, wait * 1.5)
+    try:
+        audit = await store.audited(bundle_id, node.context.workers)
+    except ProofmeshError as error:
+        log.error("bundle refused", bundle=bundle_id.hex(), code=error.code, reason=error.message)
+        return
+    node.serve(audit.program_id, audit.proving_ms)
+    log.info(
+        "serving",
+        bundle=bundle_id.hex()[:16],
+        program=audit.program_id.hex()[:16],
+        proving_ms=audit.proving_ms,
+    )
