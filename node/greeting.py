@@ -22,7 +22,7 @@ from protocol.structs import Network
 
 LOOK_SECONDS = 0.5
 """How often new connections are looked for."""
-RENEW_SECONDS = 30.0
+RENEW_SECONDS = 5.0
 """How often known peers are greeted again."""
 MAX_SHARED_PEERS = 32
 
@@ -95,6 +95,9 @@ class Greeter:
     async def _take(self, peer: str, message: Hello) -> None:
         if self.known.get(peer) != message:
             self.known[peer] = message
+            for address in message.addresses[:1]:
+                if address.endswith(f"/p2p/{peer}"):
+                    self._transport.book.learn(peer, address, configured=False)
             log.info("peer introduced", peer=peer, roles=list(message.roles))
             self._heard(peer, message)
         known = {snapshot.peer for snapshot in self._transport.peers()} | {self._transport.peer_id}
@@ -104,11 +107,7 @@ class Greeter:
                 self._transport.book.learn(stranger, address, configured=False)
 
     def _hello(self) -> Hello:
-        peers = [
-            snapshot.address
-            for snapshot in self._transport.peers()
-            if snapshot.connected and snapshot.address is not None
-        ]
+        peers = [known.addresses[0] for known in self.known.values() if known.addresses]
         return Hello(
             network=self._network,
             roles=self._introduction.roles,  # type: ignore[arg-type]

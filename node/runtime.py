@@ -97,13 +97,9 @@ class Node:
 
     async def start(self, nursery: trio.Nursery) -> None:
         """Start roles, gossip, greetings and the following of the chain."""
-        if self.prover is not None:
-            gossip = OrderGossip(self.context.network, self.context.ledger, self.context.clock.now)
-            await self.context.transport.subscribe(self.context.orders_topic, gossip.validate, self._order)
-        elif self.client is not None:
-            # A client forwards its own orders only; it need not listen, but it joins the mesh.
-            gossip = OrderGossip(self.context.network, self.context.ledger, self.context.clock.now)
-            await self.context.transport.subscribe(self.context.orders_topic, gossip.validate, _forget)
+        # Every node forwards orders, whatever its roles: the mesh is what reaches the provers.
+        gossip = OrderGossip(self.context.network, self.context.ledger, self.context.clock.now)
+        await self.context.transport.subscribe(self.context.orders_topic, gossip.validate, self._order)
         await self._tell_funds()
         for role in (self.client, self.prover, self.verifier):
             if role is not None:
@@ -253,6 +249,3 @@ def _tariff(settings: Settings) -> Tariff:
         verifier_patience=chosen.verifier_patience_seconds,
     )
 
-
-async def _forget(data: bytes, forwarder: str) -> None:
-    """A client takes no orders."""
