@@ -175,14 +175,14 @@ class EscrowModel:
         signed: bool = True,
         proved: bool = True,
     ) -> None:
-        """Settle by another award an order whose lock missed its promise."""
+        """Settle by another award, cheaper or dearer, an order whose lock missed its promise."""
         life = self._life(order_hash)
         publisher = self._require_payable(life, order_hash, order, award, proved)
         _require_locked_by(life, locking)
         _require(now > locking.promise_at, "LockStillHolds")
         _require_in_time(now, order, award)
         _require(signed, "BadSignature")
-        _require(award.price <= locking.price, "ReservationTooSmall")
+        _require(self.balances[order.client] >= award.price - locking.price, "InsufficientBalance")
         self._unlock(now, order, locking, award, late=True)
         self._pay(order_hash, order, award, publisher, sender, settler)
 
@@ -205,7 +205,8 @@ class EscrowModel:
         return self._publisher(order)
 
     def _unlock(self, now: int, order: Order, locking: Award, award: Award, *, late: bool) -> None:
-        """Empty the lock: the excess to the client; collateral back, or split into bounty and burnt."""
+        """Empty the lock: the client's balance takes the difference in price, up or down; the collateral goes
+        back, or is split into bounty and burnt."""
         if late:
             _require(now <= order.final_by, "FinalMissed")
             bounty = order.collateral // 4

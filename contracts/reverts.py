@@ -22,7 +22,7 @@ _REASON = bytes.fromhex("08c379a0")
 _PANIC = bytes.fromhex("4e487b71")
 
 _GROUPS: Mapping[type[ContractRefusal], tuple[str, ...]] = {
-    FundsRefusal: ("InsufficientBalance", "ReservationTooSmall"),
+    FundsRefusal: ("InsufficientBalance",),
     DeadlineRefusal: (
         "WithdrawalNotReady",
         "PromiseTooLate",

@@ -158,7 +158,8 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
     }
 
     /// Settles by another award an order whose lock missed its promise; `locking` is the award that locked
-    /// it. The payment comes out of the lock, which must cover it.
+    /// it. The payment comes out of the lock; what the new award costs less goes back to the client, what
+    /// it costs more is taken from the client's balance: the client signed the award, and the order's cap.
     function settleVoided(Settlement calldata s, Award calldata locking) external {
         bytes32 orderHash = orderDigest(s.order);
         Payment memory payment = _payment(s, orderHash);
@@ -167,10 +168,12 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
         _requireInTime(s.order, s.award);
         _requireSigned(s.order.client, payment.awardHash, s.signature);
 
-        uint256 reserved = locking.price + s.order.verifierFee;
-        uint256 needed = payment.price + payment.verifierFee;
-        if (needed > reserved) revert ReservationTooSmall(reserved, needed);
-        payment.refunded = reserved - needed;
+        // The lock holds price and fee; the fee is the order's, so the two awards differ in price alone.
+        if (payment.price > locking.price) {
+            payment.debited = payment.price - locking.price;
+        } else {
+            payment.refunded = locking.price - payment.price;
+        }
         payment.lockedProver = locking.prover;
         _slash(payment, s.order);
         _pay(s, orderHash, payment);

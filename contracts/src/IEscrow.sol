@@ -63,7 +63,6 @@ interface IEscrow {
     error NotLocked(bytes32 orderHash);
     error LockedByAnotherAward(bytes32 orderHash);
     error LockStillHolds(uint64 promiseAt);
-    error ReservationTooSmall(uint256 reserved, uint256 needed);
 
     error LockTooLate(uint64 lockBy);
     error PromiseMissed(uint64 promiseAt);

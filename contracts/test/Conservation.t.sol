@@ -17,14 +17,14 @@ contract Handler is Market {
         openMarket();
     }
 
-    function place(uint256 price) external {
+    function place(uint256 price, uint256 rivalPrice) external {
         Order memory order = newOrder(_orders.length);
         _orders.push(order);
         _awards.push();
         Award[2] storage pair = _awards[_awards.length - 1];
         pair[0] = newAward(order, prover, price % 1 ether);
         pair[0].promiseAt = uint64(block.timestamp + 50);
-        pair[1] = newAward(order, rival, price % 0.9 ether);
+        pair[1] = newAward(order, rival, rivalPrice % 1 ether);
     }
 
     function wait_(uint256 time) external {
@@ -121,7 +121,8 @@ contract ConservationTest {
     /// The handler can reach every end of an order: without this the invariants could hold for want of events.
     function test_HandlerReachesEveryEnd() external {
         for (uint256 i = 0; i < 4; i++) {
-            _handler.place(0.4 ether);
+            // A cheaper rival for even orders, a dearer one for odd ones.
+            _handler.place(0.4 ether, i % 2 == 0 ? 0.3 ether : 0.5 ether);
         }
         _handler.lock(0, 0);
         _handler.lock(1, 0);

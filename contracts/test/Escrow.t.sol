@@ -101,20 +101,51 @@ contract EscrowTest is Market {
         require(escrow.balanceOf(escrow.BURNED()) == (inTime ? 0 : 3003));
     }
 
-    function testFuzz_settleVoided(uint256 lower) external {
-        Order memory order = newOrder(5);
-        Award memory locking = newAward(order, prover, 0.5 ether);
-        locking.promiseAt = uint64(START + 10);
-        lockIt(order, locking);
-        Award memory award = newAward(order, rival, 0.5 ether - lower % 0.5 ether);
-        Settlement memory s = settlement(order, award);
-        vm.warp(START + 10);
+    function test_settleVoided_WhileThePromiseHolds() external {
+        (Settlement memory s, Award memory locking) = voidedLock(START, 0.5 ether);
+        vm.warp(locking.promiseAt);
         vm.expectPartialRevert(IEscrow.LockStillHolds.selector);
         escrow.settleVoided(s, locking);
-        vm.warp(START + 11);
+    }
+
+    function testFuzz_settleVoided_WhenCheaper(uint256 price) external {
+        requireVoidedSettles(price % 0.5 ether);
+    }
+
+    function test_settleVoided_WhenAsDear() external {
+        requireVoidedSettles(0.5 ether);
+    }
+
+    function testFuzz_settleVoided_WhenDearer(uint256 price) external {
+        requireVoidedSettles(0.5 ether + 1 + price % 0.5 ether);
+    }
+
+    function testFuzz_settleVoided_WhenDearerThanTheClientCanPay(uint256 more) external {
+        more = 1 + more % 0.5 ether;
+        vm.prank(client);
+        escrow.requestWithdraw(10 ether);
+        vm.warp(START + DELAY);
+        (Settlement memory s, Award memory locking) = voidedLock(START + DELAY, 0.5 ether + more);
+        vm.prank(client);
+        escrow.withdraw(payable(settler));
+        fund(client, more - 1);
+        vm.warp(locking.promiseAt + 1);
+        uint256 owed = escrow.total();
+        vm.expectPartialRevert(IEscrow.InsufficientBalance.selector);
         escrow.settleVoided(s, locking);
-        require(escrow.balanceOf(client) == 10 ether - award.price - 1001);
-        require(escrow.balanceOf(prover) == 10 ether - 4003);
+        require(escrow.total() == owed && escrow.balanceOf(client) == more - 1);
+        (Status status,) = escrow.stateOf(s.award.orderHash);
+        require(status == Status.Locked);
+        fund(client, 1);
+        escrow.settleVoided(s, locking);
+        require(escrow.balanceOf(client) == 0);
+    }
+
+    function test_settleVoided_WhenAboveTheCap() external {
+        (Settlement memory s, Award memory locking) = voidedLock(START, 1 ether + 1);
+        vm.warp(locking.promiseAt + 1);
+        vm.expectPartialRevert(IEscrow.PriceAboveCap.selector);
+        escrow.settleVoided(s, locking);
     }
 
     function test_lock_AtItsDeadlines() external {
@@ -156,6 +187,30 @@ contract EscrowTest is Market {
         wallet.approve(escrow.awardDigest(award));
         escrow.settle(s);
         require(escrow.balanceOf(address(wallet)) == 1 ether - 1 - 1001);
+    }
+
+    /// An order locked by `prover` for 0.5 ether and ten seconds, and the settlement of it by `rival`.
+    function voidedLock(uint256 now_, uint256 price) private returns (Settlement memory s, Award memory locking) {
+        Order memory order = newOrder(5);
+        (order.promiseBy, order.finalBy) = (uint64(now_ + 100), uint64(now_ + 200));
+        locking = newAward(order, prover, 0.5 ether);
+        locking.promiseAt = uint64(now_ + 10);
+        lockIt(order, locking);
+        s = settlement(order, newAward(order, rival, price));
+    }
+
+    /// The client pays the new price, whatever the lock held; the rival earns it, the bounty and the fee.
+    function requireVoidedSettles(uint256 price) private {
+        (Settlement memory s, Award memory locking) = voidedLock(START, price);
+        vm.warp(locking.promiseAt + 1);
+        escrow.settleVoided(s, locking);
+        uint256 royalty = price * 250 / 10_000;
+        require(escrow.balanceOf(client) == 10 ether - price - 1001, "client");
+        require(escrow.balanceOf(rival) == 10 ether + price - royalty + 1000 + 1001, "rival");
+        require(escrow.balanceOf(publisher) == royalty, "publisher");
+        require(escrow.balanceOf(prover) == 10 ether - 4003, "prover");
+        require(escrow.balanceOf(escrow.BURNED()) == 3003, "burned");
+        require(escrow.total() == 30 ether, "total");
     }
 }
 

@@ -149,11 +149,43 @@ def test_voided_lock_pays_another_prover_and_refunds_the_excess(chain: Market) -
     assert chain.balance(BURNED) == 3003
 
 
-def test_voided_lock_never_pays_more_than_it_reserved(chain: Market) -> None:
+@pytest.mark.parametrize(
+    ("price", "debited", "refunded"),
+    [(10_006, 0, 1), (10_007, 0, 0), (10_008, 1, 0), (ETHER // 2, ETHER // 2 - 10_007, 0)],
+)
+def test_voided_lock_takes_the_difference_in_price_from_the_client_or_gives_it_back(
+    chain: Market, price: int, debited: int, refunded: int
+) -> None:
     order, locking = _locked(chain, 8, promise_at=chain.now() + 50)
-    award = chain.award(order, RIVAL.address, price=10_008)
+    award = chain.award(order, RIVAL.address, price=price)
     chain.set_time(locking.promise_at + 1)
-    with pytest.raises(FundsRefusal, match="ReservationTooSmall"):
+    settlement = chain.settlement(CLIENT, order, award, RIVAL.address)
+    chain.send(RIVAL, bindings.settle_voided(settlement, locking))
+    event = [event for event in chain.events() if isinstance(event, Settled)][-1]
+    assert (event.payment.debited, event.payment.refunded) == (debited, refunded)
+    assert chain.balance(CLIENT.address) == ETHER - price - 1001
+    assert chain.balance(RIVAL.address) == ETHER + price + 1001 + 1000
+    _events_give_every_balance(chain)
+
+
+def test_voided_lock_never_pays_more_than_the_client_has(chain: Market) -> None:
+    order, locking = _locked(chain, 17, promise_at=chain.now() + 50)
+    free = chain.balance(CLIENT.address)
+    dearest, dearer = (chain.award(order, RIVAL.address, price=10_007 + free + more) for more in (0, 1))
+    chain.set_time(locking.promise_at + 1)
+    with pytest.raises(FundsRefusal, match="InsufficientBalance"):
+        settlement = chain.settlement(CLIENT, order, dearer, RIVAL.address)
+        chain.send(RIVAL, bindings.settle_voided(settlement, locking))
+    settlement = chain.settlement(CLIENT, order, dearest, RIVAL.address)
+    chain.send(RIVAL, bindings.settle_voided(settlement, locking))
+    assert chain.balance(CLIENT.address) == 0
+
+
+def test_voided_lock_never_pays_more_than_the_cap(chain: Market) -> None:
+    order, locking = _locked(chain, 18, promise_at=chain.now() + 50)
+    award = chain.award(order, RIVAL.address, price=order.price_cap + 1)
+    chain.set_time(locking.promise_at + 1)
+    with pytest.raises(TermsRefusal, match="PriceAboveCap"):
         settlement = chain.settlement(CLIENT, order, award, RIVAL.address)
         chain.send(RIVAL, bindings.settle_voided(settlement, locking))
 
@@ -349,6 +381,10 @@ def test_events_alone_give_every_balance(chain: Market) -> None:
     second = chain.order(CLIENT.address, 21, model_id=chain.model_id, royalty_bps=250)
     chosen = chain.award(second, RIVAL.address)
     chain.send(VERIFIER, bindings.settle(chain.settlement(CLIENT, second, chosen, VERIFIER.address)))
+    _events_give_every_balance(chain)
+
+
+def _events_give_every_balance(chain: Market) -> None:
     ledger: defaultdict[bytes, int] = defaultdict(int)
     for event in chain.events():
         for owner, change in balance_changes(event):

@@ -13,6 +13,7 @@ import pytest
 from escrow_market import ETHER, WITHDRAWAL_DELAY, Market, account, market
 
 from contracts import bindings
+from contracts.events import balance_changes
 from contracts.model import BURNED, EscrowModel, Refused
 from contracts.reverts import decode_revert
 from protocol.eip712 import digest
@@ -159,7 +160,67 @@ def test_random_calls_agree(seed: int) -> None:
         for owner in (*(each.address for each in PEOPLE), publisher, BURNED):
             assert chain.balance(owner) == world.model.balances[owner]
         assert chain.held() == world.model.total()
+        assert _ledger(chain) == {owner: wei for owner, wei in world.model.balances.items() if wei}
         assert {"lock: done", "settle: done", "settle_voided: done", "expire: done"} <= set(seen), seen
+
+
+def test_voided_locks_agree_at_any_price_up_to_all_that_the_client_has() -> None:
+    with market(NAMES) as chain:
+        world = World(chain, EscrowModel(WITHDRAWAL_DELAY), [], random.Random(3))
+        for each in PEOPLE:
+            chain.send(each, bindings.deposit(), ETHER // 4)
+            world.model.deposit(each.address, ETHER // 4)
+        seen: Counter[str] = Counter()
+        for salt in range(21):
+            free = world.model.balances[CLIENT.address]
+            locked = world.draw.randrange(free // 4)
+            rest = free - locked - 1001
+            more = (-locked, -1, 0, 1, world.draw.randrange(1, rest // 4), rest + 1, rest)[salt % 7]
+            seen[_compare_voided(world, salt, locked, more)] += 1
+            if more == rest:
+                assert world.model.balances[CLIENT.address] == 0
+                chain.send(CLIENT, bindings.deposit(), ETHER // 4)
+                world.model.deposit(CLIENT.address, ETHER // 4)
+        assert set(seen) == {"cheaper: done", "equal: done", "dearer: done", "dearer: InsufficientBalance"}
+        assert _ledger(chain) == {owner: wei for owner, wei in world.model.balances.items() if wei}
+        assert chain.held() == world.model.total()
+
+
+def _compare_voided(world: World, salt: int, locked: int, more: int) -> str:
+    """The rival settles for `more` wei above the price that the prover's voided lock holds."""
+    chain, (_, prover, rival) = world.chain, PEOPLE
+    order = chain.order(CLIENT.address, salt, collateral=world.draw.randrange(10**6))
+    order_hash, now = digest(chain.network, order), chain.now()
+    locking = chain.award(order, prover.address, price=locked, promise_at=now + 10)
+    award = chain.award(order, rival.address, price=locked + more)
+    chain.send(prover, bindings.lock(order, locking, CLIENT.sign(chain.network, locking)))
+    world.model.lock(now, prover.address, order_hash, order, locking)
+    chain.set_time(now + 11)
+    call = Call(
+        "dearer" if more > 0 else "cheaper" if more else "equal",
+        rival,
+        bindings.settle_voided(chain.settlement(CLIENT, order, award, rival.address), locking),
+        0,
+        lambda model: model.settle_voided(
+            now + 11, rival.address, order_hash, order, award, rival.address, locking
+        ),
+    )
+    outcome = _compare(world, call)
+    for each in PEOPLE:
+        assert chain.balance(each.address) == world.model.balances[each.address]
+    if not outcome.endswith("done"):
+        chain.set_time(order.final_by + 1)
+        assert _compare(world, world.expire(order, locking)) == "expire: done"
+    return outcome
+
+
+def _ledger(chain: Market) -> dict[bytes, int]:
+    """The balances that the events alone give."""
+    ledger: Counter[bytes] = Counter()
+    for event in chain.events():
+        for owner, change in balance_changes(event):
+            ledger[owner] += change
+    return {owner: wei for owner, wei in ledger.items() if wei}
 
 
 def _compare(world: World, call: Call) -> str:
