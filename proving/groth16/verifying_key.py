@@ -16,7 +16,10 @@ from protocol.hashing import keccak256
 BN254_BASE_ORDER = 21888242871839275222246405745257275088696311157297823662689037894645226208583
 """The base field's order q (EIP-197); coordinates are below it."""
 HEAD_WORDS = 14
-MAX_WORDS = HEAD_WORDS + 2 * 1025
+MIN_WORDS = HEAD_WORDS + 6
+"""A statement has at least a commitment and a binding: three IC points."""
+MAX_WORDS = 766
+"""What the Registry stores as the code of one contract (EIP-170)."""
 WORD_BYTES = 32
 PROOF_BYTES = 256
 _SETUP_TAG = b"proofmesh.setup.dev.v1"
@@ -43,8 +46,16 @@ def words_of(snarkjs: Mapping[str, object]) -> tuple[int, ...]:
 
 
 def check_words(words: Sequence[int]) -> None:
-    """Refuse keys of a wrong length, with coordinates out of the field, at infinity, or a repeated IC."""
-    if not HEAD_WORDS + 4 <= len(words) <= MAX_WORDS or len(words) % 2:
+    """Refuse a key under which false statements could be proved, or one proof passed off for another.
+
+    The rules are the Registry's (`requireSoundKey` in contracts/src/Groth16.sol), so that nobody makes a
+    bundle that cannot be registered; only whether points lie on the curve is left to the proof engine.
+
+    Raises:
+        KeyMaterialError: wrong length, a coordinate outside the field, a point at infinity, or two of the
+            IC points, or of beta, gamma and delta, that are equal or opposite.
+    """
+    if not MIN_WORDS <= len(words) <= MAX_WORDS or len(words) % 2:
         raise KeyMaterialError("The verifying key has a wrong number of words.")
     if any(type(word) is not int or not 0 <= word < BN254_BASE_ORDER for word in words):
         raise KeyMaterialError("The verifying key has a coordinate outside the field.")
@@ -52,8 +63,12 @@ def check_words(words: Sequence[int]) -> None:
     heads = [words[0:2], words[2:6], words[6:10], words[10:14], *points]
     if any(not any(point) for point in heads):
         raise KeyMaterialError("The verifying key has a point at infinity.")
-    if len(set(points)) != len(points):
-        raise KeyMaterialError("The verifying key repeats a point for two public inputs.")
+    # Points with the same x are equal or opposite: weight could move from one public input to the other.
+    if len({x for x, _ in points}) != len(points):
+        raise KeyMaterialError("The verifying key repeats a point, or its opposite, for two public inputs.")
+    # With any two of these so related a proof of anything can be written down.
+    if len({tuple(words[at : at + 2]) for at in (2, 6, 10)}) != 3:
+        raise KeyMaterialError("The verifying key has beta, gamma or delta equal or opposite to another.")
 
 
 def snarkjs_of(words: Sequence[int]) -> dict[str, object]:

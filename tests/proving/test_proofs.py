@@ -17,6 +17,7 @@ from protocol.scalars import BN254_SCALAR_ORDER
 from proving.backend import Witness
 from proving.groth16.backend import GROTH16
 from proving.groth16.verifying_key import (
+    BN254_BASE_ORDER,
     check_words,
     proof_json,
     public_json,
@@ -120,6 +121,33 @@ def test_keys_with_points_at_infinity_or_repeated_are_refused(proved: Proved) ->
     for wrong in ((*words[:-2], 0, 0), (*words[:-2], *words[-4:-2]), words[:-1], words[:14]):
         with pytest.raises(KeyMaterialError):
             check_words(wrong)
+
+
+def test_keys_with_related_points_are_refused(proved: Proved) -> None:
+    words = proved.bundle.manifest.words
+    for first, second in ((2, 6), (2, 10), (6, 10)):
+        point = words[first : first + 4]
+        opposite = (*point[:2], *(BN254_BASE_ORDER - y for y in point[2:]))
+        for related in (point, opposite):
+            with pytest.raises(KeyMaterialError, match="beta, gamma or delta"):
+                check_words((*words[:second], *related, *words[second + 4 :]))
+    x, y = words[14:16]
+    for related in ((x, y), (x, BN254_BASE_ORDER - y)):
+        with pytest.raises(KeyMaterialError, match="two public inputs"):
+            check_words((*words[:-2], *related))
+
+
+def test_keys_have_as_many_words_as_the_registry_takes(proved: Proved) -> None:
+    head = proved.bundle.manifest.words[:14]
+
+    def key(count: int) -> tuple[int, ...]:
+        return (*head, *range(1, count - len(head) + 1))
+
+    for count in (20, 766):
+        check_words(key(count))
+    for count in (18, 21, 765, 768):
+        with pytest.raises(KeyMaterialError, match="number of words"):
+            check_words(key(count))
 
 
 def test_keys_survive_the_round_through_snarkjs_form(proved: Proved) -> None:
