@@ -52,7 +52,7 @@ from market.events import (
 )
 from market.instants import SECOND, end_of, to_seconds
 from market.reputation import Reputation, delivered, failed
-from protocol.structs import Award, Bid, Order
+from protocol.structs import Award, Order
 
 
 class Phase(StrEnum):
@@ -170,7 +170,7 @@ def _bid(state: State, job: Job, event: BidReceived) -> Step:
     code = ""
     if job.allowed is not None and bid.prover not in job.allowed:
         code = refusals.NOT_ALLOWED
-    elif not _affordable(job, bid, to_seconds(event.at)):
+    elif not acceptable(job.order, bid, to_seconds(event.at)):
         code = refusals.BID_OVER_CAP
     elif bid.prover in job.excluded:
         code = refusals.AUCTION_CLOSED
@@ -216,7 +216,7 @@ def _choose(state: State, job: Job, at: int) -> Step:
     live = [
         held
         for held in job.bids
-        if _affordable(job, held.bid, now) and held.bid.prover not in job.excluded
+        if acceptable(job.order, held.bid, now) and held.bid.prover not in job.excluded
     ]
     if job.cancelled:
         return _give_up(state, job, at)
@@ -243,12 +243,6 @@ def _choose(state: State, job: Job, at: int) -> Step:
     )
     said = Report(job.order_hash, "award", award.prover, award.price, decision.policy)
     return _put(state, job), (said, SendAward(job.order_hash, best.peer, award, best.bid.sealing_key))
-
-
-def _affordable(job: Job, bid: Bid, now_seconds: int) -> bool:
-    """A void lock pays the next prover, so it also limits what that one may ask."""
-    reserved = job.lock.price if job.lock is not None else 0
-    return acceptable(job.order, bid, now_seconds) and (not reserved or bid.price <= reserved)
 
 
 def _next_round(state: State, job: Job, at: int) -> Step:

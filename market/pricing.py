@@ -77,7 +77,7 @@ class Situation:
     secured: bool
     """A voided lock of this order still holds the client's funds."""
     reserved: int
-    """Price that this lock holds, the most that it can pay; zero if there is none or it is not known."""
+    """Price that this lock holds; a dearer proof takes the difference from the client's balance."""
 
 
 def preflight(order: Order, tariff: Tariff, situation: Situation) -> Quote | Decline:
@@ -105,19 +105,21 @@ def _offer(order: Order, tariff: Tariff, situation: Situation, proving_ms: int) 
     locks = not situation.secured and (proving_ms > tariff.lock_above_ms or exposed)
     if locks and order.collateral > situation.own_balance:
         return Decline(refusals.COLLATERAL_SHORT)
-    bounty = order.collateral // 4 if situation.secured else 0
-    price = asking_price(order, tariff, situation.gas_price, proving_ms, locks, bounty)
-    if price > (situation.reserved if situation.secured and situation.reserved else order.price_cap):
+    price = asking_price(order, tariff, situation.gas_price, proving_ms, locks)
+    if price > order.price_cap:
         return Decline(refusals.PRICE_TOO_LOW, rounded_up(price))
+    if situation.secured and price - situation.reserved > situation.client_balance:
+        return Decline(refusals.UNFUNDED)
     return Quote(price, promise_at, locks)
 
 
-def asking_price(
-    order: Order, tariff: Tariff, gas_price: int, proving_ms: int, locks: bool, bounty: int = 0
-) -> int:
-    """Return the least price, in wei, that with the bounty covers cost and margin after the royalty."""
-    net = max(0, cost(order, tariff, gas_price, proving_ms, locks) - bounty)
-    return gross_of_royalty(net, tariff.margin_bps, order)
+def asking_price(order: Order, tariff: Tariff, gas_price: int, proving_ms: int, locks: bool) -> int:
+    """Return the least price, in wei, that covers cost and margin after the royalty.
+
+    The bounty of a voided lock is not counted: handed on in the price, it would pay the client for
+    another's failure.
+    """
+    return gross_of_royalty(cost(order, tariff, gas_price, proving_ms, locks), tariff.margin_bps, order)
 
 
 def cost(order: Order, tariff: Tariff, gas_price: int, proving_ms: int, locks: bool) -> int:

@@ -112,18 +112,16 @@ class BundleStore:
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 
-    async def audited(self, bundle_id: bytes, workers: WorkerPool) -> Audited:
-        """Return the audit of a bundle, made now if there was none.
+    async def audited(self, bundle: Bundle, workers: WorkerPool) -> Audited:
+        """Return the audit of a loaded bundle, made now if there was none.
 
         Raises:
             AuditError, BundleError: it is not what it says.
         """
-        known = self.audit_of(bundle_id)
+        known = self.audit_of(bundle.id)
         if known is not None:
-            self.load(bundle_id)
             return known
-        result = await workers.run(audit_folder, str(self._folder / bundle_id.hex()), bundle_id)
-        return self.remember(result)
+        return self.remember(await workers.run(audit_folder, str(bundle.folder), bundle.id))
 
     def remember(self, result: AuditResult) -> Audited:
         """Keep a passed audit; it holds for the bundle's id for ever."""

@@ -290,7 +290,10 @@ def _decode(entry: Log) -> chain_events.EscrowEvent | None:
 def _job_event(entry: Log, at: int) -> JobEvent | None:
     match _decode(entry):
         case chain_events.Locked() as event:
-            return ChainLocked(at, event.order_hash, event.award_hash, event.prover, event.award.promise_at)
+            award = event.award
+            return ChainLocked(
+                at, event.order_hash, event.award_hash, event.prover, award.promise_at, award.price
+            )
         case chain_events.Settled() as event:
             pay = event.payment
             return ChainSettled(

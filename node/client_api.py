@@ -41,7 +41,7 @@ from proving.inputs import parse_inputs
 
 DEFAULT_DEADLINE = 120
 """Seconds in which a promise must lie, when the caller names none."""
-REFUND_SLACK = 30
+DEFAULT_GRACE = 30
 """Seconds between the latest promise and the end of the order."""
 
 
@@ -79,6 +79,8 @@ class Request:
     policy: str
     allowed: tuple[bytes, ...] | None
     collateral: int = 0
+    grace: int = DEFAULT_GRACE
+    """Seconds after the latest promise in which a late proof is still taken, before the refund."""
 
 
 class Client:
@@ -176,6 +178,7 @@ class Client:
             DepositTooSmallError: the deposit is too small. Also what the inputs are refused for.
         """
         served = await self.node.context.bundles.resolve(model, self.node.context.chain)
+        await self.node.context.bundles.audited(served.bundle, self.node.context.workers)
         values = parse_inputs(served.manifest, inputs)
         chain, network = self.node.context.chain, self.node.context.network
         total, free = request.max_price + request.verifier_fee, await chain.escrow_balance(self.account)
@@ -256,7 +259,7 @@ class Client:
             royalty_bps=served.royalty_bps,
             collateral=request.collateral,
             promise_by=now + request.deadline,
-            final_by=now + request.deadline + REFUND_SLACK,
+            final_by=now + request.deadline + request.grace,
             salt=salt,
         )
         return order, private

@@ -24,6 +24,7 @@ from node.endpoint import MarketEndpoint
 from node.greeting import Greeter, Introduction
 from node.journal import Journal
 from node.net import Transport, load_or_create
+from node.net.identity import fresh
 from node.order_gossip import OrderGossip
 from node.receipt_store import ReceiptStore
 from node.role_shell import RoleShell
@@ -194,7 +195,8 @@ async def _assemble(
     workers: WorkerPool,
     nursery: trio.Nursery,
 ) -> Node:
-    identity = load_or_create(folder.path)
+    # A client's network key is fresh for each run: its peer id links to no history.
+    identity = fresh() if set(roles) == {"client"} else load_or_create(folder.path)
     network = chain.network
     transport = Transport(
         identity,

@@ -40,7 +40,7 @@ async def _serve(node: Node, store: BundleStore, bundle_id: bytes) -> None:
             await trio.sleep(wait)
             wait = min(LONGEST_RETRY, wait * 1.5)
     try:
-        audit = await store.audited(bundle_id, node.context.workers)
+        audit = await store.audited(store.load(bundle_id), node.context.workers)
     except ProofmeshError as error:
         log.error("bundle refused", bundle=bundle_id.hex(), code=error.code, reason=error.message)
         return

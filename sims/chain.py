@@ -164,7 +164,8 @@ class Escrow:
             self._require(now <= s.order.final_by, "FinalMissed")
             if hash_of(s.award) != lock.award_hash:
                 self._require_fresh(now, s)
-                self._require(s.award.price <= award.price, "ReservationTooSmall")
+                more = s.award.price - award.price
+                self._require(self.balance(s.order.client) >= more, "InsufficientBalance")
             bounty, slashed, returned = s.order.collateral // 4, award.prover, 0
         burned = s.order.collateral - bounty if slashed else 0
         del self.locks[order_hash]

@@ -15,7 +15,7 @@ from market.effects import Report
 from market.refusals import explain
 from node.cli.arguments import Session, fixed_bytes, seconds, wei
 from node.cli.output import ether
-from node.client_api import DEFAULT_DEADLINE, Client, JobFailedError, Request
+from node.client_api import DEFAULT_DEADLINE, DEFAULT_GRACE, Client, JobFailedError, Request
 from node.job_files import JobFiles
 from node.receipt import Receipt, to_json
 from node.shutdown import run_until_signal
@@ -46,6 +46,9 @@ def submit(
     ] = None,
     any_prover: Annotated[bool, typer.Option(help="Let any prover bid, and SEE your input.")] = False,
     collateral: Annotated[str, typer.Option(help="What a prover must put up when it locks.")] = "0",
+    grace: Annotated[
+        str, typer.Option(help="After the deadline, how long a late proof is taken before the refund.")
+    ] = f"{DEFAULT_GRACE}s",
     receipt: Annotated[Path | None, typer.Option(help="Also write the receipt to this file.")] = None,
     bootstrap: Annotated[list[str] | None, typer.Option(help="Multiaddress of a peer. Repeatable.")] = None,
 ) -> None:
@@ -70,6 +73,7 @@ def submit(
         policy=policy or settings.client.policy,
         allowed=None if any_prover else allowed,
         collateral=wei(collateral),
+        grace=seconds(grace),
     )
 
     async def place(client: Client) -> bytes:

@@ -194,8 +194,9 @@ def pull(
             context_ = client.node.context
             peers = [peer.peer for peer in context_.transport.peers()]
             await context_.bundles.pull(context_.transport, bundle_id, source or peers)
-            await context_.bundles.audited(bundle_id, context_.workers)
-            found.append(context_.bundles.load(bundle_id))
+            bundle_here = context_.bundles.load(bundle_id)
+            await context_.bundles.audited(bundle_here, context_.workers)
+            found.append(bundle_here)
 
     run_until_signal(program)
     if found:

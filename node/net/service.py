@@ -280,6 +280,8 @@ class Transport(StreamGate):
             info = self._parse(known)
         if not info.addrs:
             raise PeerUnreachableError(f"Peer {name} is not connected and its address is unknown.")
+        # Addresses of an earlier run of the peer would be dialled too, and each of them waited for.
+        live.host.libp2p.get_peerstore().clear_addrs(info.peer_id)
         live.host.swarm._negative_peer_cache.evict(name)  # or a failed dial blocks all others for 60 s
         try:
             with trio.fail_after(self.limits.dial_timeout):

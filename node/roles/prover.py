@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Sequence
 
 import structlog
+import trio
 
 from market import prover, refusals
 from market.effects import (
@@ -52,6 +53,8 @@ from protocol.signing import require_signed_by
 from proving.prover import ProofResult
 from proving.prover import prove as prove_in_worker
 from proving.prover import witness as witness_in_worker
+
+BID_ATTEMPTS = 3
 
 log = structlog.get_logger("proofmesh.prover")
 
@@ -183,10 +186,16 @@ class ProverRole:
             addresses=self._node.transport.addresses[:8],
             signature=signature,
         )
-        try:
-            await self._node.endpoint.send(effect.peer, message)
-        except ProofmeshError as error:
-            log.info("bid not delivered", order=effect.order_hash.hex()[:12], code=error.code)
+        for attempt in range(BID_ATTEMPTS):
+            try:
+                await self._node.endpoint.send(effect.peer, message)
+                return
+            except RefusedError as error:
+                log.info("bid refused", order=effect.order_hash.hex()[:12], code=error.refusal_code)
+                return
+            except ProofmeshError as error:
+                log.info("bid not delivered", order=effect.order_hash.hex()[:12], code=error.code)
+                await trio.sleep(0.2 * (attempt + 1))
 
     async def _witness(self, effect: ComputeWitness) -> Event:
         now, order_hash = self._node.clock.now, effect.order_hash

@@ -78,7 +78,7 @@ def test_what_the_prover_does_not_serve_is_declined(order: Order) -> None:
         ({"jobs_ahead": 2 * TARIFF.capacity}, refusals.AT_CAPACITY),
         ({"client_balance": NEEDED - 1}, refusals.UNFUNDED),
         ({"client_balance": NEEDED}, ""),
-        ({"client_balance": 0, "secured": True}, ""),
+        ({"client_balance": 0, "secured": True, "reserved": 10**30}, ""),
     ],
 )
 def test_each_reason_at_its_boundary(changes: dict[str, Any], expected: str) -> None:
@@ -153,16 +153,16 @@ def test_gas_that_the_fee_does_not_cover_is_in_the_price() -> None:
     assert locked == covered + TARIFF.lock_gas * GAS_PRICE
 
 
-def test_a_void_lock_limits_the_price_and_its_bounty_lowers_it() -> None:
+def test_a_void_lock_pays_and_the_client_tops_it_up_and_its_bounty_lowers_no_price() -> None:
     secured: dict[str, Any] = {"secured": True, "client_balance": 0}
     price = answer(an_order(collateral=0))
     assert isinstance(price, Quote)
     assert code(answer(an_order(collateral=0), reserved=price.price, **secured)) == ""
-    assert code(answer(an_order(collateral=0), reserved=price.price - 1, **secured)) == refusals.PRICE_TOO_LOW
-    bounty = answer(an_order(collateral=4 * 10**12), reserved=price.price - 1, **secured)
-    assert isinstance(bounty, Quote) and bounty.price < price.price
-    free = answer(an_order(collateral=10**15), reserved=1, **secured)
-    assert isinstance(free, Quote) and free.price == 0
+    assert code(answer(an_order(collateral=0), reserved=price.price - 1, **secured)) == refusals.UNFUNDED
+    topped = answer(an_order(collateral=0), reserved=price.price - 1, secured=True, client_balance=1)
+    assert isinstance(topped, Quote) and topped.price == price.price
+    bounty = answer(an_order(collateral=10**15), reserved=price.price, **secured)
+    assert isinstance(bounty, Quote) and bounty.price == price.price
 
 
 @given(st.integers(0, 10**18), st.integers(0, 5_000), st.integers(0, 9_999))

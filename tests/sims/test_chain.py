@@ -147,11 +147,10 @@ def test_a_late_locker_keeps_a_quarter_and_the_rest_is_burned(escrow: Escrow) ->
     conserved(escrow)
 
 
-def test_a_void_lock_is_settled_by_another_award_within_what_it_reserved(escrow: Escrow) -> None:
-    chosen, dear = award(), award(OTHER, price=601, promise_at=PROMISE_BY)
+def test_a_void_lock_is_settled_by_another_award_and_the_client_tops_it_up(escrow: Escrow) -> None:
+    chosen = award()
     fair = award(OTHER, price=500, promise_at=PROMISE_BY)
     escrow.lock(NOW, PROVER, ORDER, chosen, signed(chosen))
-    reverts(escrow, "ReservationTooSmall", lambda: escrow.settle(PROMISE + 1, OTHER, settlement(dear)))
     reverts(escrow, "PromiseMissed", lambda: escrow.settle(PROMISE_BY + 1, OTHER, settlement(fair)))
     escrow.settle(PROMISE + 1, OTHER, settlement(fair, OTHER))
     assert escrow.balance(OTHER_PAYOUT) == 450 + 100 and escrow.balance(CLIENT) == 9_450
