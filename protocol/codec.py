@@ -18,6 +18,10 @@ from protocol.messages import MESSAGE_KINDS, SIZE_CAPS, Message
 from protocol.scalars import Record
 
 LARGEST_MESSAGE = max(SIZE_CAPS.values())
+MOST_CONTAINERS = 8
+"""Maps and arrays in one message; proof and hello have the most, five."""
+LONGEST_CONTAINER = 64
+"""Entries of one map or array: the outputs of a proof, the peers of a hello."""
 
 
 def encode(message: Message) -> bytes:
@@ -42,7 +46,7 @@ def decode(data: bytes) -> Message:
     """
     if len(data) > LARGEST_MESSAGE:
         raise FrameTooLargeError(f"A message has {len(data)} bytes; the most is {LARGEST_MESSAGE}.")
-    fields = unpack(data)
+    fields = unpack(data, containers=MOST_CONTAINERS, entries=LONGEST_CONTAINER)
     if not isinstance(fields, dict):
         raise NotCanonicalError("A message is not a map.")
     kind, version = fields.get("kind"), fields.get("version")
@@ -55,8 +59,9 @@ def decode(data: bytes) -> Message:
         raise FrameTooLargeError(f"A message of kind {kind} has {len(data)} bytes.")
     try:
         message = model.model_validate(fields)
-    except (ValidationError, RecursionError) as error:
-        raise NotCanonicalError(f"A message of kind {kind} has fields that are not valid.") from error
+    except (ValidationError, RecursionError):
+        # No cause: pydantic names unknown fields, and a sender could write anything there.
+        raise NotCanonicalError(f"A message of kind {kind} has fields that are not valid.") from None
     if pack(plain(message)) != data:
         raise NotCanonicalError(f"A message of kind {kind} is not in its canonical form.")
     return message
@@ -73,16 +78,43 @@ def pack(value: Any) -> bytes:
     return bytes(msgpack.packb(value, use_bin_type=True))
 
 
-def unpack(data: bytes) -> Any:
+def unpack(data: bytes, *, containers: int | None = None, entries: int | None = None) -> Any:
     """Return what msgpack bytes hold, as tuples, maps with string keys and scalars.
 
+    Foreign bytes need both bounds: 8 MiB of empty maps would else become 700 MB and seconds of work.
+
+    Args:
+        containers: the most maps and arrays in all; None for bytes that this node wrote.
+        entries: the most entries of one map or array; None for no bound but the bytes.
+
     Raises:
-        NotCanonicalError: not one complete msgpack value.
+        NotCanonicalError: not one complete msgpack value within the bounds.
     """
+    left = len(data) if containers is None else containers
+    longest = len(data) if entries is None else entries
+
+    def counted(container: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ValueError("too many containers")
+        return container
+
     try:
-        return msgpack.unpackb(data, use_list=False, raw=False, strict_map_key=True)
-    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
-        raise NotCanonicalError("A message is not valid msgpack.") from error
+        return msgpack.unpackb(
+            data,
+            use_list=False,
+            raw=False,
+            strict_map_key=True,
+            max_array_len=longest,
+            max_map_len=longest,
+            max_ext_len=0,
+            list_hook=counted,
+            object_hook=counted,
+        )
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException):
+        # No cause: msgpack's errors carry the bytes, or what was read of them.
+        raise NotCanonicalError("A message is not valid msgpack.") from None
 
 
 def _sorted(value: Any) -> Any:

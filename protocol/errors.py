@@ -94,6 +94,14 @@ class SignatureError(ProofmeshError):
     remedy = "Ask the sender to sign again with the account named in the message."
 
 
+class AccountKeyError(ProofmeshError):
+    """A private key is not a key of secp256k1."""
+
+    code = "PM-SIG-002"
+    exit_code = 3
+    remedy = "Use 32 bytes as a wallet exports them, or let `proofmesh init` draw a key."
+
+
 class SealError(ProofmeshError):
     """A sealed message cannot be opened with this key for this award."""
 

@@ -8,9 +8,9 @@ Gossip carries order announcements; everything else is a request on a stream, an
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from protocol.scalars import (
     Address,
@@ -23,7 +23,7 @@ from protocol.scalars import (
     Timestamp,
     Wei,
 )
-from protocol.structs import Award, Bid, Network, Notice, Order, RefusalTerms
+from protocol.structs import OPEN_ORDER, Award, Bid, Network, Notice, Order, RefusalTerms
 
 Addresses = Annotated[tuple[Multiaddress, ...], Field(max_length=8)]
 
@@ -31,7 +31,9 @@ Addresses = Annotated[tuple[Multiaddress, ...], Field(max_length=8)]
 class OrderAnnouncement(Record):
     """Gossip: a client wants a proof. `signature` is over `Announcement`, by `order.client`.
 
-    `order_signature` (over the order itself) is there for open orders alone: they have no award.
+    `order_signature` (over the order itself) is there for open orders alone: they have no award. On
+    others it must be null: nothing signed covers it, so a forwarder could make endless valid variants
+    of one announcement and use up the client's rate.
     """
 
     kind: Literal["order"] = "order"
@@ -43,6 +45,12 @@ class OrderAnnouncement(Record):
     expires_at: Timestamp
     signature: Signature
     order_signature: Signature | None = None
+
+    @model_validator(mode="after")
+    def _order_signature_on_open_orders_alone(self) -> Self:
+        if (self.order_signature is not None) != (self.order.kind == OPEN_ORDER):
+            raise ValueError("open orders, and they alone, carry a signature of the order")
+        return self
 
 
 class BidMessage(Record):

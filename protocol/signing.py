@@ -8,7 +8,7 @@ from eth_keys.exceptions import BadSignature
 from eth_utils.exceptions import ValidationError
 
 from protocol.eip712 import Signable, digest
-from protocol.errors import SignatureError
+from protocol.errors import AccountKeyError, SignatureError
 from protocol.structs import Network
 
 _HALF_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141 // 2
@@ -20,8 +20,16 @@ class Account:
     __slots__ = ("_key", "address")
 
     def __init__(self, secret: bytes) -> None:
-        self._key = PrivateKey(secret)
-        self.address: bytes = self._key.public_key.to_canonical_address()
+        """Take a private key: 32 bytes, a number from 1 to the order of secp256k1 less 1.
+
+        Raises:
+            AccountKeyError: it is not one.
+        """
+        try:
+            self._key = PrivateKey(secret)
+            self.address: bytes = self._key.public_key.to_canonical_address()
+        except (ValidationError, ValueError):  # no cause: the library's error prints the key
+            raise AccountKeyError("The private key is not a number in the range of secp256k1.") from None
 
     def __repr__(self) -> str:
         return f"Account(0x{self.address.hex()})"
