@@ -94,8 +94,8 @@ class SignatureError(ProofmeshError):
     remedy = "Ask the sender to sign again with the account named in the message."
 
 
-class AccountKeyError(ProofmeshError):
-    """A private key is not a key of secp256k1."""
+class AccountKeyError(ProofmeshError, ValueError):
+    """A private key is not a key of secp256k1; a `ValueError` for whoever reads keys from files."""
 
     code = "PM-SIG-002"
     exit_code = 3
