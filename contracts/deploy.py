@@ -20,6 +20,7 @@ from eth_account import Account as EthAccount
 
 from contracts import bindings
 from contracts.rpc import Rpc
+from protocol import bounded_json
 from protocol.errors import (
     DeploymentError,
     KeystoreError,
@@ -109,7 +110,7 @@ def _account(options: argparse.Namespace) -> Account:
         if options.private_key_file is not None:
             text = Path(options.private_key_file).read_text(encoding="ascii").strip()
             return Account(bytes.fromhex(text.removeprefix("0x")))
-        keystore = json.loads(Path(options.keystore).read_text(encoding="utf-8"))
+        keystore = bounded_json.loads(Path(options.keystore).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise KeystoreError("The key file cannot be read, or holds no key.") from None
     except ProofmeshError:

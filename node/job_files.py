@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from market.client import Job
+from protocol import bounded_json
 
 _SUFFIX = ".json"
 _CANCEL = ".cancel"
@@ -38,7 +39,7 @@ class JobFiles:
     def read(self, order_hash: bytes) -> dict[str, Any] | None:
         """Return the snapshot of a job, None when there is none."""
         try:
-            found: dict[str, Any] = json.loads((self.folder / (order_hash.hex() + _SUFFIX)).read_text())
+            found: dict[str, Any] = bounded_json.loads((self.folder / (order_hash.hex() + _SUFFIX)).read_text())
         except (FileNotFoundError, ValueError):
             return None
         return found

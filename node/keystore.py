@@ -17,6 +17,7 @@ from typing import Any
 
 from eth_account import Account as EthAccount
 
+from protocol import bounded_json
 from protocol.errors import KeystoreError, NoPasswordError, WrongPasswordError
 from protocol.signing import Account
 
@@ -167,7 +168,7 @@ def _read_keystore(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise KeystoreError(f"{path} cannot be read ({error.strerror}).") from None
     try:
-        keystore = json.loads(raw) if len(raw) <= MAX_KEYSTORE_BYTES else None
+        keystore = bounded_json.loads(raw) if len(raw) <= MAX_KEYSTORE_BYTES else None
         if isinstance(keystore, dict) and keystore.get("version") == 3 and _affordable(keystore):
             return keystore
     except (ValueError, RecursionError):

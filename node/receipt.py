@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError
 
+from protocol import bounded_json
 from protocol.binding import market_binding
 from protocol.eip712 import digest
 from protocol.errors import ProofmeshError
@@ -144,7 +145,7 @@ def from_json(text: str) -> Receipt:
     if len(text) > MAX_RECEIPT_BYTES:
         raise ReceiptError("The receipt is too large.")
     try:
-        fields = json.loads(text)
+        fields = bounded_json.loads(text)
         return Receipt.model_validate(_typed(fields))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]

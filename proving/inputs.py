@@ -6,11 +6,11 @@ No message here shows a value: inputs are private. It names the input and the ra
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from protocol import bounded_json
 from protocol.errors import InputRangeError, InputShapeError, InputTypeError, UsageError
 from proving.settings import MAX_INPUTS, InputRange
 
@@ -32,7 +32,7 @@ def read_inputs(path: Path) -> Record:
     try:
         if path.stat().st_size > MAX_INPUT_FILE_BYTES:
             raise UsageError(f"The input file passes {MAX_INPUT_FILE_BYTES} bytes.")
-        record = json.loads(path.read_text("utf-8"), object_pairs_hook=_unique)
+        record = bounded_json.loads(path.read_text("utf-8"), _unique)
     except OSError as error:
         raise UsageError(f"The input file cannot be read ({type(error).__name__}).") from None
     except (ValueError, RecursionError):

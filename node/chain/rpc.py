@@ -16,6 +16,7 @@ import httpx
 import trio
 
 from node.chain.records import Json, parse_bytes
+from protocol import bounded_json
 from protocol.errors import (
     ChainError,
     RevertedError,
@@ -26,8 +27,6 @@ from protocol.errors import (
 )
 
 MAX_ANSWER_BYTES = 64 << 20
-MAX_DEPTH = 64
-_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _BUSY = frozenset({429, 502, 503, 504})
 _ERROR_STRING = bytes.fromhex("08c379a0")
 _PANIC = bytes.fromhex("4e487b71")
@@ -129,9 +128,7 @@ class RpcClient:
         if scope.cancelled_caught:
             raise RpcTimeoutError(f"The RPC did not answer within {self._timeout_s:g} s.")
         try:
-            if _depth(raw) > MAX_DEPTH:
-                raise ValueError
-            return json.loads(raw)
+            return bounded_json.loads(raw)
         except (ValueError, RecursionError):
             raise RpcMalformedError("The RPC's answer is not JSON.") from None
 
@@ -167,15 +164,6 @@ def describe_revert(data: bytes, decoder: RevertDecoder | None = None) -> str:
     if data[:4] == _PANIC and len(data) == 36:
         return f"panic 0x{int.from_bytes(data[4:], 'big'):02x}"
     return f"error 0x{data[:4].hex()}" if len(data) >= 4 else ""
-
-
-def _depth(raw: bytes | bytearray) -> int:
-    """Return how deep JSON nests: where a library has raised the recursion limit, loads() crashes."""
-    depth = deepest = 0
-    for bracket in raw.translate(None, _NO_BRACKETS):
-        depth += 1 if bracket in b"[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
 
 
 class _Unreached(Exception):

@@ -14,6 +14,7 @@ import typer
 from node.bundle_store import BundleStore, BundleUnknownError
 from node.cli.arguments import Session, fixed_bytes
 from node.cli.output import hexed
+from protocol import bounded_json
 from protocol.binding import local_binding
 from protocol.errors import ProofInvalidError, UsageError
 from protocol.scalars import BN254_SCALAR_ORDER
@@ -112,7 +113,7 @@ def _proof_fields(path: Path) -> dict[str, Any]:
     """Return the typed fields of a proof file, or one error."""
     try:
         text = path.read_text()
-        fields = json.loads(text) if len(text) <= MAX_PROOF_FILE else None
+        fields = bounded_json.loads(text) if len(text) <= MAX_PROOF_FILE else None
         if not isinstance(fields, dict) or fields.get("format") != "proofmesh.proof.v1":
             raise ValueError
         inputs = [str(value) for value in fields["public_inputs"]]
