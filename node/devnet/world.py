@@ -265,6 +265,10 @@ class World:
             "PROOFMESH_PASSWORD_FILE": self.devnet.password_file,
             **(environment or {}),
         }
+        if record.addresses:
+            # A node that comes back is where its peers knew it, as with any operator's fixed port.
+            listening = [address.split("/p2p/")[0] for address in record.addresses]
+            clean["PROOFMESH_LISTEN"] = ",".join(listening)
         line = [sys.executable, "-m", "proofmesh.main", "--json", *command]
         with open(record.log, "ab") as output:
             process = await trio.lowlevel.open_process(
