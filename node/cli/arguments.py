@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from pathlib import Path
 
 import typer
@@ -84,17 +84,18 @@ def wei(text: str) -> int:
     Raises:
         UsageError: no amount, negative, a fraction of a wei, or 2^128 and more.
     """
-    match = re.fullmatch(r"\s*([0-9_]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*", text)
+    match = re.fullmatch(r"\s*([0-9_]{1,80}(?:\.[0-9]{1,80})?)\s*([a-zA-Z]{0,8})\s*", text)
     unit = match.group(2).lower() or "wei" if match else ""
     if match is None or unit not in _UNITS:
         raise UsageError(
             f"{text[:40]!r} is not an amount.", remedy="Write it like 0.01eth, 5gwei or 1000wei."
         )
     try:
-        amount = Decimal(match.group(1).replace("_", "")) * _UNITS[unit]
-    except InvalidOperation:
+        # Exact: Decimal would round to 28 digits.
+        amount = Fraction(match.group(1).replace("_", "")) * _UNITS[unit]
+    except ValueError:
         raise UsageError(f"{text[:40]!r} is not an amount.") from None
-    if amount != int(amount) or int(amount) > MAX_AMOUNT:
+    if amount.denominator != 1 or amount > MAX_AMOUNT:
         raise UsageError(f"{text[:40]!r} is not a whole number of wei below 2^128.")
     return int(amount)
 
