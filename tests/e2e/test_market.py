@@ -9,22 +9,22 @@ import pytest
 import trio
 from devnet_market import (
     FEE,
-    PROVERS,
     SECRET,
+    Balances,
     account_of,
+    balances,
     bundle_folder,
     chain_of,
     client_of,
-    devnet,
-    names,
     request,
     require_exact_sums,
     settlements,
 )
+from devnet_thread import Market
 
 from node.chain_view import ChainView
 from node.client_api import Client
-from node.devnet.world import ETHER, World
+from node.devnet.world import World
 from node.receipt import Receipt, check_offline, from_json, to_json
 from node.receipt_chain import check_on_chain
 
@@ -47,14 +47,10 @@ async def _run_jobs(client: Client, folder: Path) -> list[Receipt]:
     return receipts
 
 
-async def _require_paid_once(world: World, chain: ChainView, receipts: list[Receipt]) -> None:
-    """Each receipt is one settlement, and the balances are what the settlements leave, by own arithmetic."""
+async def _require_paid_once(world: World, chain: ChainView, before: Balances, receipts: list[Receipt]) -> None:
+    """Each receipt is one settlement, and the balances moved as the settlements say, by own arithmetic."""
     found = await settlements(chain)
-    assert {receipt.order_hash for receipt in receipts} == set(found)
-    assert len(receipts) == len(found) == JOBS
-    expected = {account_of(world, name): 2 * ETHER for name in names(world, "prover")}
-    expected |= {account_of(world, name): 0 for name in [*names(world, "verifier"), "publisher"]}
-    expected[account_of(world, "client")] = 5 * ETHER
+    expected = dict(before)
     for receipt in receipts:
         (settled,) = found[receipt.order_hash]
         payment = settled.payment
@@ -65,19 +61,24 @@ async def _require_paid_once(world: World, chain: ChainView, receipts: list[Rece
         expected[receipt.award.payout] += payment.price - payment.royalty
         expected[account_of(world, "publisher")] += payment.royalty
         expected[payment.fee_to] += FEE
-    assert {account: await chain.escrow_balance(account) for account in expected} == expected
+    assert await balances(world, chain) == expected
     await require_exact_sums(chain)
 
 
-@pytest.mark.slow
-async def test_six_jobs_at_once_are_each_paid_once_to_the_wei(tmp_path: Path) -> None:
-    async with devnet(tmp_path, provers=PROVERS, verifiers=2) as world:
+async def _six_jobs(world: World) -> None:
+    async with chain_of(world) as chain:
+        before = await balances(world, chain)
         async with client_of(world) as client:
             receipts = await _run_jobs(client, bundle_folder(world))
-        async with chain_of(world) as chain:
-            await _require_paid_once(world, chain, receipts)
-        for receipt in receipts:
-            again = from_json(to_json(receipt))
-            assert again == receipt
-            checks = [*check_offline(again), *await check_on_chain(again, world.devnet.rpc_url)]
-            assert [check.name for check in checks if not check.passed] == []
+        assert len({receipt.order_hash for receipt in receipts}) == JOBS
+        await _require_paid_once(world, chain, before, receipts)
+    for receipt in receipts:
+        again = from_json(to_json(receipt))
+        assert again == receipt
+        checks = [*check_offline(again), *await check_on_chain(again, world.devnet.rpc_url)]
+        assert [check.name for check in checks if not check.passed] == []
+
+
+@pytest.mark.slow
+def test_six_jobs_at_once_are_each_paid_once_to_the_wei(market: Market) -> None:
+    market.run(_six_jobs)

@@ -34,6 +34,8 @@ HIGH = 2**30 - 1
 SECRET = (918_273_645, 192_837_465, 564_738_291, 837_465_192)
 """A private input that no other number on the chain or on disk looks like."""
 MAX_PRICE, FEE = 5 * 10**15, 2 * 10**15
+Balances = dict[bytes, int]
+"""Accounts and what they have in the Escrow, in wei."""
 PROVERS = (ProverPlan(1_000_000_000, 12), ProverPlan(2_000_000_000, 10), ProverPlan(4_000_000_000, 8))
 
 
@@ -129,6 +131,12 @@ async def chain_of(world: World) -> AsyncIterator[ChainView]:
     settings = load_settings(Path(world.devnet.node("client").data_dir), environ={})
     async with open_chain(settings) as chain:
         yield chain
+
+
+async def balances(world: World, chain: ChainView) -> Balances:
+    """What every node has in the Escrow."""
+    accounts = [account_of(world, node.name) for node in world.devnet.nodes]
+    return {account: await chain.escrow_balance(account) for account in accounts}
 
 
 async def escrow_events(chain: ChainView) -> list[EscrowEvent]:

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One devnet of real processes for all tests of this folder; each leaves its nodes running."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from devnet_thread import Market, running_market
+
+
+@pytest.fixture(scope="session")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
+    """A running market: three provers, two verifiers, a publisher, a funded client."""
+    with running_market(tmp_path_factory.mktemp("market")) as market:
+        yield market
