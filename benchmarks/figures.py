@@ -45,7 +45,8 @@ def measure(options: argparse.Namespace) -> Fields:
         "latency": lambda: latency(2 if options.quick else options.jobs),
         "demo_cold": lambda: demo_cold(run=options.cold),
         "demo_warm": lambda: demo_warm(run=not options.quick),
-        "tests": tests,
+        "python_tests": python_tests,
+        "solidity_tests": solidity_tests,
     }
     figures: Fields = {"machine": machine(), "commit": _commit()}
     reasons: dict[str, str] = {}
@@ -108,19 +109,20 @@ def demo_cold(*, run: bool) -> Fields:
     return _read(path)
 
 
-def tests() -> Fields:
-    """Python tests by folder from the last `make test`, and the Solidity tests that forge lists."""
-    counts = _pytest_counts(BUILD / "pytest.xml")
+def solidity_tests() -> Fields:
+    """The Solidity tests that forge lists, by kind."""
     listed = _run([sys.executable, "-m", "contracts.forge", "--list", "--json"]).stdout
     suites: dict[str, dict[str, list[str]]] = json.loads(listed[listed.index("{") :])
     names = [name for contracts in suites.values() for tests in contracts.values() for name in tests]
     kinds = Counter(_solidity_kind(name) for name in names)
-    return {"python": counts, "solidity": {**dict(sorted(kinds.items())), "total": len(names)}}
+    return {**dict(sorted(kinds.items())), "total": len(names)}
 
 
-def _pytest_counts(path: Path) -> Fields | None:
+def python_tests() -> Fields:
+    """Python tests by folder, as the last `make test` ran them."""
+    path = BUILD / "pytest.xml"
     if not path.exists():
-        return None
+        raise MissingError("build/pytest.xml is not there: run `make test` first")
     cases = list(ElementTree.parse(path).getroot().iter("testcase"))
     folders = Counter(_folder(case.get("classname", "")) for case in cases)
     ends = Counter(child.tag for case in cases for child in case if child.tag in ("failure", "error", "skipped"))
