@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("proofmesh.role")
 
+ATTEMPTS = 10
+"""How often an effect is tried before it is left for the next start."""
+LONGEST_BACKOFF = 30.0
+"""Most seconds between two tries."""
 IDLE = 3_600.0
 """Seconds to sleep when no deadline is near; a new event wakes the timer."""
 
@@ -121,22 +125,30 @@ class RoleShell(Generic[State]):
                     listener(effect)
 
     async def _perform(self, effect_id: int, effect: Effect) -> None:
+        """Perform an effect, again after a while when it fails: the RPC may be back by then."""
         assert self._performer is not None
-        try:
-            events = await self._performer(effect)
-        except Exception as error:
-            # A task's root: the effect stays in the outbox and is performed again on the next start.
-            log.error(
-                "effect failed",
-                role=self.role,
-                effect=type(effect).__name__,
-                error=type(error).__name__,
-                detail=str(error)[:200],
-            )
+        for attempt in range(ATTEMPTS):
+            try:
+                events = await self._performer(effect)
+            except Exception as error:
+                # A task's root: what failed stays in the outbox, also across a restart.
+                log.warning(
+                    "effect failed",
+                    role=self.role,
+                    effect=type(effect).__name__,
+                    error=type(error).__name__,
+                    code=getattr(error, "code", None),
+                    attempt=attempt + 1,
+                )
+                await trio.sleep(min(LONGEST_BACKOFF, 0.5 * 2**attempt))
+                continue
+            self._finish(effect_id, events)
             return
+        log.error("effect given up until the next start", role=self.role, effect=type(effect).__name__)
+
+    def _finish(self, effect_id: int, events: Sequence[Event]) -> None:
         if not events:
             self._journal.finish(effect_id)
-            return
         for position, event in enumerate(events):
             self.feed(event, finishes=(effect_id,) if position == 0 else ())
 

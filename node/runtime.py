@@ -36,6 +36,7 @@ from node.settlement import Transactions
 from node.vault import Vault
 from node.workers import WorkerPool
 from protocol import codec
+from protocol.errors import ChainError
 from protocol.messages import Hello, OrderAnnouncement
 from protocol.signing import Account
 
@@ -139,7 +140,10 @@ class Node:
     async def _watch_funds(self) -> None:
         while True:
             await trio.sleep(GAS_PRICE_SECONDS)
-            await self._tell_funds()
+            try:
+                await self._tell_funds()
+            except ChainError as error:
+                log.debug("gas price not known", code=error.code)
 
     async def _tell_funds(self) -> None:
         """Tell the roles balance and gas price, when they changed enough to matter."""

@@ -38,7 +38,7 @@ from node.endpoint import RefusedError
 from node.private_input import PrivateInput
 from node.role_shell import RoleShell
 from protocol.eip712 import digest
-from protocol.errors import NotCanonicalError, ProofmeshError, SealError
+from protocol.errors import NotCanonicalError, ProofmeshError, SealError, WorkerDiedError
 from protocol.messages import (
     AwardMessage,
     BidMessage,
@@ -205,6 +205,8 @@ class ProverRole:
             result = await self._node.workers.run(
                 witness_in_worker, folder, opened.values, opened.blinding, opened.output_key
             )
+        except WorkerDiedError:
+            raise  # not the input's fault: tried again in a new worker
         except ProofmeshError as error:
             log.info("input not usable", order=order_hash.hex()[:12], code=error.code)
             return InputRejected(now(), order_hash)
@@ -220,6 +222,8 @@ class ProverRole:
             result: ProofResult = await self._node.workers.run(
                 prove_in_worker, folder, opened.values, opened.blinding, opened.output_key, effect.binding
             )
+        except WorkerDiedError:
+            raise  # not the program's fault: tried again in a new worker
         except ProofmeshError as error:
             log.warning("proof failed", order=order_hash.hex()[:12], code=error.code)
             return ProofFailed(self._node.clock.now(), order_hash)
