@@ -88,9 +88,7 @@ BIDS = st.builds(
     locks=st.booleans(),
     sealing_key=HASH,
 )
-ANNOUNCEMENTS = st.builds(
-    Announcement, order_hash=HASH, addresses_hash=HASH, issued_at=TIME, expires_at=TIME
-)
+ANNOUNCEMENTS = st.builds(Announcement, order_hash=HASH, addresses_hash=HASH, issued_at=TIME, expires_at=TIME)
 REFUSALS = st.builds(RefusalTerms, order_hash=HASH, prover=ADDRESS, code=CODE, quote=WEI, issued_at=TIME)
 NOTICES = st.builds(
     Notice, order_hash=HASH, award_hash=HASH, transaction_hash=HASH, settler=ADDRESS, issued_at=TIME
