@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from make_vectors import in_json
+from protocol_json import in_json
 from protocol_reference import wire_bytes
 from protocol_samples import NETWORK, ORDER, REFUSAL_TERMS, messages
 from pydantic import ValidationError
