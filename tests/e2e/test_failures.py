@@ -231,7 +231,7 @@ def test_a_deposit_from_an_empty_wallet(fails: Fails, stranger: list[str]) -> No
 @pytest.mark.slow
 def test_nobody_bids_and_the_reasons_are_shown(fails: Fails, customer: list[str], submit: list[str]) -> None:
     words = [word if word != str(MAX_PRICE) else "1wei" for word in submit]
-    said = fails("PM-JOB-002", 6, *customer, *words, "--any-prover", "--deadline", "40s")
+    said = fails("PM-JOB-002", 6, *customer, *words, "--any-prover", "--deadline", "20s")
     assert "PM-REF-002" in said and "quote: " in said and "raise --max-price" in said
 
 

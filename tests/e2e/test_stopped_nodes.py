@@ -224,7 +224,7 @@ def _event(process: subprocess.Popen[str], kind: str) -> dict[str, Any]:
     raise AssertionError(f"no {kind} before the end: {process.stderr.read() if process.stderr else ''}")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda n: n.name)
 def test_a_job_whose_client_was_stopped_is_taken_up_by_watch(
     market: Market, tmp_path: Path, number: signal.Signals
 ) -> None:
