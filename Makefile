@@ -24,7 +24,7 @@ demo-check: install-demo ## assert what the last demo wrote to build/demo.json
 
 test: install-dev ## all tests: Python and Solidity
 	@mkdir -p build
-	$(PY) -m pytest --junitxml=build/pytest.xml $(PYTEST_ARGS)
+	$(PY) -m pytest -n 2 --dist loadgroup --junitxml=build/pytest.xml $(PYTEST_ARGS)
 	$(PY) -m contracts.forge
 
 check: install-dev ## ruff and mypy --strict

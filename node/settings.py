@@ -144,7 +144,7 @@ class Settings(Section):
     )
     data_dir: Path
     roles: Annotated[tuple[Role, ...], BeforeValidator(_list)] = Field(
-        default=(), description="What `proofmesh run` does: client, prover, verifier."
+        default=(), description="Further roles of a daemon, beside the one in its command: prover, verifier, publisher."
     )
     rpc_url: str = Field(
         repr=False, description="JSON-RPC of the chain. It may hold an access key: it is never logged."

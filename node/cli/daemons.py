@@ -14,6 +14,9 @@ from node.runtime import running_node
 from node.serving import keep_serving
 from node.settings import Settings
 from node.shutdown import run_until_signal
+from protocol.errors import UsageError
+
+DAEMON_ROLES = ("prover", "verifier", "publisher")
 
 prover = typer.Typer(no_args_is_help=True)
 verifier = typer.Typer(no_args_is_help=True)
@@ -102,6 +105,10 @@ def run_publisher(
 
 def _run(session: Session, settings: Settings, roles: list[str], bundles: list[bytes]) -> None:
     network_of(settings)
+    roles = list(dict.fromkeys([*roles, *settings.roles]))
+    for role in roles:
+        if role not in DAEMON_ROLES:
+            raise UsageError(f"{role!r} is no role of a daemon.", remedy=f"Use {', '.join(DAEMON_ROLES)}.")
     configure_logging(level=settings.log_level, format=settings.log_format)
     account = session.account()
 

@@ -14,3 +14,10 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
     """A running market: three provers, two verifiers, a publisher, a funded client."""
     with running_market(tmp_path_factory.mktemp("market")) as market:
         yield market
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that share the devnet in one process when the run is split over several."""
+    for item in items:
+        if "market" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("devnet"))
