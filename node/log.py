@@ -7,10 +7,11 @@ because much of it comes from peers; tracebacks never show local variables.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -33,7 +34,7 @@ def configure_logging(level: str = "info", format: str = "console", stream: Text
         level: debug, info, warning or error.
         format: console or json.
     """
-    output = stream if stream is not None else sys.stderr
+    output = _Unfailing(stream if stream is not None else sys.stderr)
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -52,10 +53,10 @@ def configure_logging(level: str = "info", format: str = "console", stream: Text
     structlog.configure(
         processors=[*shared, last],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(output),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, output)),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(output)
+    handler = logging.StreamHandler(cast(TextIO, output))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -68,6 +69,27 @@ def configure_logging(level: str = "info", format: str = "console", stream: Text
     # These print peers' bytes and requests' addresses (which may hold an access key).
     for noisy in ("libp2p", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
+
+
+class _Unfailing:
+    """A stream whose reader may go away (a closed terminal, a dead pipe): then the log is lost, not the node."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        with contextlib.suppress(OSError, ValueError):
+            return self._stream.isatty()
+        return False
 
 
 def redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

@@ -40,7 +40,7 @@ class PrivateInput:
         Raises:
             NotCanonicalError: anything else; the message shows nothing of it.
         """
-        fields = unpack(data)
+        fields = unpack(data, containers=2, entries=MAX_VALUES)
         if not isinstance(fields, dict) or set(fields) != {"blinding", "output_key", "values"}:
             raise NotCanonicalError("A sealed input has other fields than expected.")
         values = fields["values"]

@@ -124,7 +124,9 @@ class ProverRole:
             )
             PrivateInput.from_bytes(opened)
         except (SealError, NotCanonicalError):
-            self.shell.feed(InputRejected(now, message.order_hash))
+            # Only the client's own peer can spoil the job; a stranger's garbage is refused and forgotten.
+            if job.peer.endswith(f"/p2p/{peer}"):
+                self.shell.feed(InputRejected(now, message.order_hash))
             raise RefusedError(refusals.INPUT_INVALID) from None
         self._node.vault.put(self._node.input_name(message.order_hash), opened)
         self.shell.feed(InputOpened(now, message.order_hash))

@@ -69,3 +69,11 @@ def test_levels_and_libraries() -> None:
     logging.getLogger("other").warning("loud %s", "warning")
     assert "quiet" not in stream.getvalue()
     assert json.loads(stream.getvalue())["event"] == "loud warning"
+
+
+def test_a_stream_that_was_closed_loses_the_log_and_not_the_node() -> None:
+    stream = io.StringIO()
+    configure_logging(stream=stream)
+    stream.close()
+    structlog.get_logger("test").warning("nobody reads this")
+    logging.getLogger("library").warning("nor this")
