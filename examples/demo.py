@@ -28,6 +28,7 @@ from node.chain.records import Call
 from node.chain.store import TransactionStore
 from node.chain.transactions import SendingPolicy, TransactionSender
 from node.chain_view import ChainView, open_chain
+from node.cli.arguments import network_of
 from node.cli.output import ether, hexed
 from node.config import load_settings
 from node.devnet.anvil import find_anvil
@@ -387,7 +388,7 @@ class Demo:
 
     async def _offer_to_verifier(self, settlement: Settlement) -> str:
         """Send the forged settlement to the verifier node; return the code of its refusal."""
-        network = self._network()
+        network = network_of(self.settings)
         tag = f"{network.chain_id}/{network.escrow.hex()}"
         transport = Transport(fresh(), ["/ip4/127.0.0.1/tcp/0"], network_tag=tag)
         endpoint = MarketEndpoint(network, transport)
@@ -443,11 +444,6 @@ class Demo:
         async with open_chain(self.settings) as chain:
             mined = await chain.client.receipt(receipt.transaction_hash)
             return mined.gas_used if mined else 0
-
-    def _network(self) -> Any:
-        from node.cli.arguments import network_of
-
-        return network_of(self.settings)
 
     def _allow(self, *names: str) -> list[str]:
         return [word for name in names for word in ("--allow", self.world.devnet.node(name).account)]

@@ -231,11 +231,6 @@ class Client:
             raise UsageError(f"There is no job 0x{order_hash.hex()}.", remedy="See `proofmesh job list`.")
         return job
 
-    def open_jobs(self) -> tuple[Job, ...]:
-        """Return the jobs that have not ended."""
-        assert self.node.client is not None
-        return tuple(job for job in self.node.client.shell.state.jobs.values() if job.phase not in FINAL)
-
     @property
     def account(self) -> bytes:
         """The account that signs and pays."""

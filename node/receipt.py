@@ -32,7 +32,7 @@ class ReceiptError(ProofmeshError):
 
     code = "PM-RCPT-001"
     exit_code = 5
-    remedy = "Ask for the receipt again, or rebuild it with `proofmesh job status --rebuild`."
+    remedy = "Ask for the receipt again; the settling transaction on the chain holds the same."
 
 
 def _word(value: Any) -> Any:

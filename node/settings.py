@@ -133,7 +133,6 @@ class VerifierSettings(Section):
     least_fee_wei: AmountWei = Field(
         default=0, description="Least fee, in wei, for which a proof is settled."
     )
-    margin_bps: BasisPoints = Field(default=1_000, description="Profit on top of gas, in 1/100 of a percent.")
 
 
 class Settings(Section):

@@ -126,14 +126,14 @@ class World:
         password = folder / "password"
         password.touch(mode=0o600)
         password.write_text(secrets.token_hex(16))
-        arguments = ["--silent"] if self.plan.block_seconds is None else ["--mixed-mining"]
         anvil = await self._stack.enter_async_context(
             run_anvil(
                 self.plan.anvil,
                 log=folder / "anvil.log",
                 port=self.plan.port,
                 block_time_s=self.plan.block_seconds,
-                arguments=arguments if self.plan.block_seconds is not None else (),
+                # A block for each transaction at once, and an empty one when time passes without any.
+                arguments=() if self.plan.block_seconds is None else ("--mixed-mining",),
             )
         )
         log.info("chain is up", rpc=anvil.url)
