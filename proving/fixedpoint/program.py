@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fixed-point program between a model and its circuit: integers and exact bounds, nothing else.
+
+A node yields a vector of integers; `sources` are positions of earlier nodes, concatenated where there are
+several. A vector's `scale` s says that the integer n stands for the real n / 2^s; it is for people and for
+reports, no operation here depends on it. Meaning of each node in plain integers: `interpreter.py`, the oracle.
+Enclosing intervals: `bounds.py`. Constraints: proving/constraints.
+
+The circuit is a function of `Program` alone, so everything in it is exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from proving.settings import InputRange, OutputSpec, WeightSpec
+from proving.sparse import Array, Sparse
+
+Ref = int
+"""The position of a node in `Program.nodes`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Input:
+    """The raw inputs made unsigned: `u = raw - low`, so `0 <= u < 2^bits`; all fields, concatenated."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parameter:
+    """Committed weights, unsigned: `u = w + 2^(bits-1)`, so `0 <= u < 2^bits`; at most one such node.
+
+    `values` are this owner's; the circuit depends on `size` and `bits` alone. Nothing checks their range in
+    the circuit: for weights outside it the circuit computes a (partial) function all the same.
+    """
+
+    size: int
+    bits: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Constant:
+    values: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gather:
+    """`y[i] = concat(sources)[index[i]]`. Costs nothing."""
+
+    sources: tuple[Ref, ...]
+    index: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Linear:
+    """`y = matrix @ concat(sources) + bias`, all integers. Costs nothing: combinations compose."""
+
+    sources: tuple[Ref, ...]
+    matrix: Sparse
+    bias: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Multiply:
+    """Elementwise product; one constraint each."""
+
+    left: Ref
+    right: Ref
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rescale:
+    """`floor(x / 2^shift)`, or `floor(max(x, 0) / 2^shift)` with `relu`; one decomposition, at most bits + 2.
+
+    `shift` may be 0 with `relu` only. `relu` with bounds that never are negative is a plain rescale.
+    """
+
+    source: Ref
+    shift: int
+    relu: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NonNegative:
+    """1 where `x >= 0`, else 0; one decomposition, at most bits + 1. All comparisons come down to it."""
+
+    source: Ref
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Select:
+    """`then` where the condition (0 or 1 by its bounds) is 1, else `otherwise`; one constraint each."""
+
+    condition: Ref
+    then: Ref
+    otherwise: Ref
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piecewise:
+    """A function of one variable on equal segments: `y = intercepts[k] + slopes[k] * t`.
+
+    `k = (x - first) >> segment_bits`, `t = (x - first) & (2^segment_bits - 1)`. There are 2^index_bits
+    segments, and the bounds of x lie within them (whoever makes the node clamps first). One table for all
+    elements.
+    """
+
+    source: Ref
+    first: int
+    segment_bits: int
+    index_bits: int
+    slopes: Array
+    intercepts: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quotient:
+    """`floor(left / right)`; by their bounds `left >= 0` and `right >= 1`. Remainder and quotient are range-checked."""
+
+    left: Ref
+    right: Ref
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Thermometer:
+    """For each element i and each of its thresholds q: 1 where `x[i] > q`, else 0.
+
+    `thresholds[i]` rise strictly and lie in `[low_i, high_i)` of the source's bounds; the outputs are ordered by i,
+    then by threshold. Costs (m+1) + 2(k+1) for m thresholds and k bits, and proves that x[i] is within its bounds.
+    """
+
+    source: Ref
+    thresholds: tuple[tuple[int, ...], ...]
+
+
+Node = (
+    Input | Parameter | Constant | Gather | Linear | Multiply | Rescale | NonNegative | Select
+    | Piecewise | Quotient | Thermometer
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """A whole model in integers.
+
+    `inputs` and `output`, `weights`: as in proving/settings.py. `scores` is the vector that the output speaks of, at
+    `scale_bits` fractional bits. `scales[ref]` and `labels[ref]` are for reports.
+    `parameter_values` (int64, size of the Parameter node, unsigned) are no part of the circuit.
+    `threshold` is the integer, at the score's scale, of a predicate with a constant threshold.
+    """
+
+    inputs: tuple[InputRange, ...]
+    weights: WeightSpec
+    output: OutputSpec
+    nodes: tuple[Node, ...]
+    scores: Ref
+    scale_bits: int
+    scales: tuple[int, ...]
+    labels: tuple[str, ...]
+    threshold: int | None = None
+    parameter_values: Array | None = None
