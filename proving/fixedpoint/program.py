@@ -140,6 +140,22 @@ Node = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Revealed:
+    """What the statement says of the output: the `count` unsigned integers of `ref`, each below 2^bits by its bounds.
+
+    n stands for the real `(n - offset) / 2^scale`; a predicate is one bit. `name` is the output's name in the schema
+    of a committed output: "scores", "label", or an ONNX output's. Made by fixedpoint/outputs.py.
+    """
+
+    ref: Ref
+    name: str
+    count: int
+    bits: int
+    offset: int
+    scale: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
     """A whole model in integers.
@@ -147,7 +163,9 @@ class Program:
     `inputs` and `output`, `weights`: as in proving/settings.py. `scores` is the vector that the output speaks of, at
     `scale_bits` fractional bits. `scales[ref]` and `labels[ref]` are for reports.
     `parameter_values` (int64, size of the Parameter node, unsigned) are no part of the circuit.
-    `threshold` is the integer, at the score's scale, of a predicate with a constant threshold.
+    `threshold` is the integer, at the score's scale, of a predicate with a constant threshold. Where the threshold is a
+    public input (`output.threshold_public`), it is the last field of `inputs`, one element at the scale `score_bits`,
+    and the last element of the Input node. Every made program has `revealed`.
     """
 
     inputs: tuple[InputRange, ...]
@@ -160,3 +178,4 @@ class Program:
     labels: tuple[str, ...]
     threshold: int | None = None
     parameter_values: Array | None = None
+    revealed: Revealed | None = None

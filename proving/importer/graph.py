@@ -183,12 +183,24 @@ class Tree:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Scaler:
+    """`y[i] = (x[i] - offset[i]) * scale[i]`, each operation rounded to float32, as a runtime does (ai.onnx.ml Scaler)."""
+
+    offset: Array
+    scale: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Trees:
-    """`y = base + sum of each tree's leaf`; thresholds are float32 values, compared as float32 does."""
+    """`y = base + sum of each tree's leaf`; thresholds are float32 values, compared as float32 does.
+
+    `scaler` is what stands between source and trees, kept apart from Linear so that its rounding is that of float32.
+    """
 
     source: Ref
     base: tuple[float, ...]
     trees: tuple[Tree, ...]
+    scaler: Scaler | None = None
 
 
 Node = (
