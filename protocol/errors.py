@@ -460,6 +460,20 @@ class CompileSettingsError(ModelError):
     remedy = "Correct the settings that the message names."
 
 
+class UndeterminedOutputError(ModelError):
+    """The inputs do not determine an output of the circuit, so a prover could prove another one."""
+
+    code = "PM-MDL-010"
+    remedy = "Do not use this circuit; report the model and its settings, since the compiler should not make such a one."
+
+
+class MalformedCircuitError(ModelError):
+    """The rows of a constraint system are not in canonical form, or a circuit file is damaged."""
+
+    code = "PM-MDL-011"
+    remedy = "Compile the circuit again."
+
+
 # --- proving ------------------------------------------------------------------------------
 
 
