@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Forms: vectors of linear combinations of wires, one sparse row an element. Exact, vectorised, never a wire twice.
+
+A form's coefficients are int64 where every number on the way to them fits, Python integers otherwise. Those that
+pass 2^253 are replaced by their residue of least magnitude, so a coefficient that is listed is not 0 in the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from protocol.scalars import BN254_SCALAR_ORDER
+from proving.constraints.system import ONE
+from proving.sparse import SAFE, Array, Sparse, exact, from_rows
+
+Form = Sparse
+"""One row an element; the columns are wires. `width` says nothing while the circuit grows."""
+
+ANY_WIRE = 1 << 31
+"""The width of a form: more wires than any circuit has."""
+REDUCE_BEYOND = 1 << 253
+
+
+def of_wires(wires: Array) -> Form:
+    """Return the wires themselves as forms."""
+    return _single(np.asarray(wires, dtype=np.int64), np.ones(len(wires), dtype=np.int64))
+
+
+def constant(values: Array | Sequence[int]) -> Form:
+    """Return constants as forms."""
+    numbers = exact(values)
+    return select_nonzero(_single(np.full(len(numbers), ONE, dtype=np.int64), numbers))
+
+
+def of_dicts(rows: Sequence[dict[int, int]]) -> Form:
+    """Return forms written out as wire -> coefficient: for small things."""
+    return from_rows(ANY_WIRE, [{w: reduced(c) for w, c in row.items()} for row in rows])
+
+
+def reduced(coefficient: int) -> int:
+    """Return a coefficient below 2^253 in magnitude that is the same in the field."""
+    if -REDUCE_BEYOND < coefficient < REDUCE_BEYOND:
+        return coefficient
+    residue = coefficient % BN254_SCALAR_ORDER
+    return residue - BN254_SCALAR_ORDER if residue > BN254_SCALAR_ORDER // 2 else residue
+
+
+def compose(matrix: Sparse, form: Form, bias: Array | None = None) -> Form:
+    """Return `matrix @ form + bias`: combinations of combinations."""
+    lengths = np.diff(form.indptr)
+    spread = lengths[matrix.indices]
+    rows = np.repeat(matrix.row_of_entry(), spread)
+    entry = _runs(form.indptr[matrix.indices], spread)
+    columns = form.indices[entry]
+    values = _products(matrix.values, spread, form.values, entry)
+    if bias is not None:
+        rows = np.concatenate([np.arange(matrix.rows, dtype=np.int64), rows])
+        columns = np.concatenate([np.full(matrix.rows, ONE, dtype=np.int64), columns])
+        values = _joined([exact(bias), values])
+    return collect(matrix.rows, rows, columns, values)
+
+
+def add(*forms: Form) -> Form:
+    """Return the elementwise sum of forms with as many rows."""
+    rows = np.concatenate([each.row_of_entry() for each in forms])
+    columns = np.concatenate([each.indices for each in forms])
+    return collect(forms[0].rows, rows, columns, _joined([each.values for each in forms]))
+
+
+def scale(factors: Array | int, form: Form) -> Form:
+    """Return each row times its factor (or all times one)."""
+    each = exact(np.full(form.rows, factors, dtype=object) if isinstance(factors, int) else factors)
+    entries = np.arange(len(form.values), dtype=np.int64)
+    values = _products(each, np.diff(form.indptr), form.values, entries)
+    return select_nonzero(Sparse(form.width, form.indptr, form.indices, _reduced(values)))
+
+
+def subtract(left: Form, right: Form) -> Form:
+    """Return `left - right`."""
+    return add(left, scale(-1, right))
+
+
+def shift(form: Form, offsets: Array | int) -> Form:
+    """Return each row plus a constant."""
+    values = np.full(form.rows, offsets, dtype=object) if isinstance(offsets, int) else offsets
+    return add(constant(values), form)
+
+
+def stack(forms: Sequence[Form]) -> Form:
+    """Return the rows of several forms, one after the other."""
+    if len(forms) == 1:
+        return forms[0]
+    lengths = np.concatenate([np.zeros(1, dtype=np.int64), *(np.diff(each.indptr) for each in forms)])
+    indices = np.concatenate([each.indices for each in forms])
+    return Sparse(ANY_WIRE, np.cumsum(lengths), indices, _joined([each.values for each in forms]))
+
+
+def take(form: Form, index: Array) -> Form:
+    """Return the rows at `index`."""
+    lengths = np.diff(form.indptr)[index]
+    entry = _runs(form.indptr[index], lengths)
+    return Sparse(form.width, _indptr(lengths), form.indices[entry], form.values[entry])
+
+
+def collect(count: int, rows: Array, columns: Array, values: Array) -> Form:
+    """Return `count` rows from scattered entries, adding up what names the same wire of the same row."""
+    key = rows << 31 | columns
+    if len(key) > 1 and not bool(np.all(key[1:] > key[:-1])):
+        order = np.argsort(key, kind="stable")
+        key, values = key[order], values[order]
+        fresh = np.concatenate([np.ones(1, dtype=bool), key[1:] != key[:-1]])
+        starts = np.flatnonzero(fresh)
+        most = int(np.diff(np.append(starts, len(key))).max())
+        if values.dtype != object and magnitude(values) * most >= SAFE:
+            values = values.astype(object)
+        key, values = key[starts], np.add.reduceat(values, starts)
+    values = _reduced(values)
+    kept = values != 0
+    if not kept.all():
+        key, values = key[kept], values[kept]
+    lengths = np.bincount(key >> 31, minlength=count)
+    return Sparse(ANY_WIRE, _indptr(lengths), key & (ANY_WIRE - 1), exact(values))
+
+
+def magnitude(values: Array) -> int:
+    """Return the largest absolute value, 0 of nothing."""
+    return max(abs(int(values.max())), abs(int(values.min()))) if len(values) else 0
+
+
+def select_nonzero(form: Form) -> Form:
+    """Return the form without entries whose coefficient is 0."""
+    kept = form.values != 0
+    if kept.all():
+        return form
+    lengths = np.bincount(form.row_of_entry()[kept], minlength=form.rows)
+    return Sparse(form.width, _indptr(lengths), form.indices[kept], form.values[kept])
+
+
+def _single(columns: Array, values: Array) -> Form:
+    return Sparse(ANY_WIRE, np.arange(len(columns) + 1, dtype=np.int64), columns, _reduced(values))
+
+
+def _indptr(lengths: Array) -> Array:
+    return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths, dtype=np.int64)])
+
+
+def _runs(starts: Array, lengths: Array) -> Array:
+    """Return `starts[i], starts[i] + 1, ..` for `lengths[i]` numbers each, in one vector."""
+    ends = np.cumsum(lengths, dtype=np.int64)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.repeat(starts - (ends - lengths), lengths) + np.arange(total, dtype=np.int64)
+
+
+def _products(left: Array, repeats: Array, right: Array, entry: Array) -> Array:
+    if left.dtype == object or right.dtype == object or magnitude(left) * magnitude(right) >= SAFE:
+        left, right = left.astype(object), right.astype(object)
+    products: Array = np.repeat(left, repeats) * right[entry]
+    return products
+
+
+def _joined(parts: Sequence[Array]) -> Array:
+    if any(each.dtype == object for each in parts):
+        return np.concatenate([each.astype(object) for each in parts])
+    return np.concatenate(parts)
+
+
+def _reduced(values: Array) -> Array:
+    if values.dtype != object or magnitude(values) < REDUCE_BEYOND:
+        return values
+    return np.array([reduced(int(each)) for each in values], dtype=object)
