@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measure the demo's credit model: constraints, set-up, witness, proving, verification.
 
-`python benchmarks/proving.py [--json]`. Times are wall time in milliseconds, the median of several runs
+`python benchmarks/credit.py [--json]`. Times are wall time in milliseconds, the median of several runs
 with warm keys, on whatever machine runs this.
 """
 

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""EZKL's half of the benchmark: one model in its own environment, each stage a process under the same limits.
+
+What EZKL cannot do, or not within the limits, is an entry like any other: `status` says what happened.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from benchmarks.proving import capped
+from benchmarks.proving.models import BenchmarkModel
+from benchmarks.proving.verifier_gas import measure_gas
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = ROOT / "build" / "bench-ezkl"
+MEMORY_BYTES = 20 << 30
+SECONDS = 15 * 60
+SCALE = 7
+"""Fractional bits of inputs and weights: EZKL's own default."""
+ACCURACY_ROWS = 16
+STAGES = ("compile", "setup", "accuracy", "prove", "evm")
+Fields = dict[str, Any]
+
+
+def measure(model: BenchmarkModel, build: Path, seconds: float = SECONDS) -> Fields:
+    """Return EZKL's figures of one model; `seconds` are for all of its stages together."""
+    folder = build / "ezkl" / model.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    job = folder / "job.json"
+    job.write_text(json.dumps({
+        "onnx": str(build / "models" / f"{model.name}.onnx"), "data": str(build / "models" / f"{model.name}.npz"),
+        "folder": str(folder), "srs": str(build / "srs"), "scale": SCALE, "rows": ACCURACY_ROWS,
+    }))  # fmt: skip
+    figures: Fields = {"status": "done", "scale": SCALE}
+    for stage in STAGES:
+        left = seconds - figures.get("total_s", 0.0)
+        usage = capped.run(
+            [str(ENVIRONMENT / "bin" / "python"), "-m", "benchmarks.proving.ezkl_stage", stage, str(job)],
+            memory_bytes=MEMORY_BYTES, seconds=left, environment=_environment(folder), folder=ROOT,
+        )  # fmt: skip
+        figures["total_s"] = figures.get("total_s", 0.0) + usage.seconds
+        figures[f"{stage}_peak_bytes"] = usage.peak_bytes
+        if usage.end is not capped.End.DONE:
+            return figures | {"status": _status(stage, usage)}
+        figures |= json.loads(usage.output.strip().splitlines()[-1])
+        if stage == "compile":
+            # The SRS is the same for every model of its size: it is made once and does not count against one.
+            figures["total_s"] -= figures["srs_s"]
+    figures |= measure_gas(folder)
+    (folder / "pk").unlink()
+    return figures
+
+
+def _status(stage: str, usage: capped.Usage) -> str:
+    if usage.end is capped.End.MEMORY:
+        return f"did not finish: {stage} beyond {MEMORY_BYTES >> 30} GiB"
+    if usage.end is capped.End.TIME:
+        return f"did not finish: {stage} beyond the time limit"
+    lines = [line for line in (usage.errors + usage.output).strip().splitlines() if line.strip()]
+    reason = next((line for line in reversed(lines) if "Error" in line), lines[-1] if lines else "no message")
+    return f"not supported: {stage}: {reason.strip()[:300]}"
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """No user's home and no network's proxy: EZKL keeps files in the home and would download."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home), "LANG": "C.UTF-8"}
