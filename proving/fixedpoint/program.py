@@ -82,6 +82,18 @@ class Rescale:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Maximum:
+    """Elementwise the larger of two vectors, `right + relu(left - right)`: one decomposition of the difference.
+
+    Costs what a Rescale of `left - right` with `relu` and no shift costs. A node of its own, since intervals of the
+    sum would forget what the summands have in common.
+    """
+
+    left: Ref
+    right: Ref
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class NonNegative:
     """1 where `x >= 0`, else 0; one decomposition, at most bits + 1. All comparisons come down to it."""
 
@@ -98,23 +110,6 @@ class Select:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Piecewise:
-    """A function of one variable on equal segments: `y = intercepts[k] + slopes[k] * t`.
-
-    `k = (x - first) >> segment_bits`, `t = (x - first) & (2^segment_bits - 1)`. There are 2^index_bits
-    segments, and the bounds of x lie within them (whoever makes the node clamps first). One table for all
-    elements.
-    """
-
-    source: Ref
-    first: int
-    segment_bits: int
-    index_bits: int
-    slopes: Array
-    intercepts: Array
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Quotient:
     """`floor(left / right)`; by their bounds `left >= 0` and `right >= 1`. Remainder and quotient are range-checked."""
 
@@ -127,7 +122,9 @@ class Thermometer:
     """For each element i and each of its thresholds q: 1 where `x[i] > q`, else 0.
 
     `thresholds[i]` rise strictly and lie in `[low_i, high_i)` of the source's bounds; the outputs are ordered by i,
-    then by threshold. Costs (m+1) + 2(k+1) for m thresholds and k bits, and proves that x[i] is within its bounds.
+    then by threshold. Trees use it, and functions of one variable: the ones pick the slope and the intercept of a
+    segment, which may be of any length. Costs (m+1) + 2(k+1) for m thresholds and k bits, and proves that x[i] is
+    within its bounds.
     """
 
     source: Ref
@@ -135,8 +132,8 @@ class Thermometer:
 
 
 Node = (
-    Input | Parameter | Constant | Gather | Linear | Multiply | Rescale | NonNegative | Select
-    | Piecewise | Quotient | Thermometer
+    Input | Parameter | Constant | Gather | Linear | Multiply | Rescale | Maximum | NonNegative | Select
+    | Quotient | Thermometer
 )
 
 
