@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules of determinism that look at two or three rows at once: thermometers, divisions, tests for zero.
+
+Each takes the rows, the intervals and the wires known to be determined, and yields wires that are determined too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+
+from proving.constraints.determinism_ranges import Interval, Ranges
+from proving.constraints.determinism_rows import PRIME, Form, Rows, signed
+from proving.constraints.system import ONE
+from proving.sparse import Array
+
+
+def unique_sum(coefficients: Sequence[int], reaches: Sequence[int]) -> bool:
+    """Say whether `sum c_i w_i = s (mod p)` has one solution at most, where two values of w_i differ by at most r_i.
+
+    Two solutions differ by d_i with `sum c_i d_i = 0 (mod p)`. Below the field's order that holds in integers, and
+    then the greatest coefficient with d_i != 0 would have to be outweighed by all smaller ones together.
+    """
+    total = 0
+    for coefficient, reach in sorted((abs(c), r) for c, r in zip(coefficients, reaches, strict=True)):
+        if coefficient <= total:
+            return False
+        total += coefficient * reach
+    return total < PRIME
+
+
+def nonzero_factor(rows: Rows, ranges: Ranges, determined: Array, row: int) -> Iterator[int]:
+    """`w * f = ..` with one unknown w in one factor, and `f` (less w's coefficient in c) never 0."""
+    unknown = [wire for wire in rows.wires_of(row).tolist() if not determined[wire]]
+    a, b = rows.factors(row)
+    if len(unknown) != 1 or (unknown[0] in a) == (unknown[0] in b):
+        return
+    wire = unknown[0]
+    scale, other = (a[wire], b) if wire in a else (b[wire], a)
+    interval = ranges.of(_sum(other, {ONE: -rows.rest(row).get(wire, 0)}, scale, 1))
+    if interval is not None and (interval[0] > 0 or interval[1] < 0) and max(map(abs, interval)) < PRIME:
+        yield wire
+
+
+def zero_test(rows: Rows, determined: Array, row: int) -> Iterator[int]:
+    """`d * u = 1 - z` and `d * z = 0`: z is 1 where d is 0, else 0. The inverse u stays free where d is 0."""
+    rest = rows.rest(row)
+    unknown = [wire for wire in rest if not determined[wire]]
+    if len(unknown) != 1 or set(rest) != {ONE, unknown[0]} or rest[ONE] + rest[unknown[0]] != 0:
+        return
+    wire = unknown[0]
+    for d in rows.factors(row):
+        if not d or not all(determined[each] for each in d):
+            continue
+        for other in rows.rows_of(wire):
+            if rows.linear[other] or rows.rest(other):
+                continue
+            left, right = rows.factors(other)
+            if (_multiple(left, d) and set(right) == {wire}) or (_multiple(right, d) and set(left) == {wire}):
+                yield wire
+                return
+
+
+def division(rows: Rows, ranges: Ranges, determined: Array, row: int) -> Iterator[int]:
+    """`q * R = D - r` with `0 <= r` and a row that says `r + low <= R - 1`: quotient and remainder are unique.
+
+    With R = E + r for a bounded E >= 1 - min(r), two remainders differ by less than R, and R times the difference
+    of the quotients would have to be that; nothing wraps if `reach(q) * R + reach(r)` is below the field's order.
+    """
+    a, b = rows.factors(row)
+    for q_side, divisor in ((a, b), (b, a)):
+        quotient = {wire: c for wire, c in q_side.items() if not determined[wire]}
+        remainder = {wire: c for wire, c in rows.rest(row).items() if not determined[wire]}
+        if not quotient or set(quotient) & set(remainder) or not all(determined[wire] for wire in divisor):
+            continue
+        if not all(ranges.bounded[wire] for wire in (*quotient, *remainder)):
+            continue
+        limit = _divisor_limit(rows, ranges, divisor, remainder)
+        reach = {wire: ranges.reach(wire) for wire in (*quotient, *remainder)}
+        span_q = sum(abs(c) * reach[wire] for wire, c in quotient.items())
+        span_r = sum(abs(c) * reach[wire] for wire, c in remainder.items())
+        if limit is None or span_q * limit + span_r >= PRIME:
+            continue
+        for group in (quotient, remainder):
+            if unique_sum(list(group.values()), [reach[wire] for wire in group]):
+                yield from group
+
+
+def _divisor_limit(rows: Rows, ranges: Ranges, divisor: Form, remainder: Form) -> int | None:
+    """Return the greatest value of the divisor if rows show it to exceed every difference of two remainders."""
+    plain, low = ranges.of(divisor), ranges.of(remainder)
+    if plain is not None and low is not None and 0 <= low[1] - low[0] < plain[0]:
+        return plain[1]
+    anchor = next(iter(remainder), None)
+    if anchor is None:
+        return None
+    for sign in (1, -1):
+        positive = {wire: sign * c for wire, c in remainder.items()}
+        r = ranges.of(positive)
+        assert r is not None
+        for row in rows.rows_of(anchor):
+            if not rows.linear[row]:
+                continue
+            for direction in (1, -1):
+                # E = R - r, seen through a row that is zero.
+                e = ranges.of(_sum(_sum(divisor, positive, 1, -1), rows.rest(row), 1, direction))
+                if e is not None and e[0] + r[0] >= 1 and e[1] + r[1] - e[0] - r[0] < PRIME:
+                    return e[1] + r[1]
+    return None
+
+
+def buckets(rows: Rows, ranges: Ranges, determined: Array, chain: Sequence[int]) -> Iterator[int]:
+    """A descending chain of zeros and ones whose every state leaves the determined value another range.
+
+    State k has k ones. Each linear row `D + G(chain) + U = 0` (D determined, U bounded) confines D to an interval
+    per state; rows with the same D are put together. If the intervals are disjoint, D says which state it is.
+    """
+    unknown = {wire for wire in chain if not determined[wire]}
+    if not unknown:
+        return
+    confined: dict[tuple[tuple[int, int], ...], list[Interval]] = {}
+    for row in sorted({row for wire in unknown for row in rows.rows_of(wire) if rows.linear[row]}):
+        read = _confined(rows.rest(row), ranges, determined, chain)
+        if read is None:
+            continue
+        key, states = read
+        old = confined.get(key)
+        if old is not None:
+            states = [(max(x[0], y[0]), min(x[1], y[1])) for x, y in zip(old, states, strict=True)]
+        confined[key] = states
+        if key and _disjoint(states):
+            yield from unknown
+            return
+
+
+def _confined(
+    form: Form, ranges: Ranges, determined: Array, chain: Sequence[int]
+) -> tuple[tuple[tuple[int, int], ...], list[Interval]] | None:
+    """Return a linear row's determined part (without the constant; first coefficient 1), and its range per state."""
+    places = set(chain)
+    known = {w: c for w, c in form.items() if w not in places and w != ONE and determined[w]}
+    loose = ranges.of({w: c for w, c in form.items() if w not in places and not determined[w]})
+    if not known or loose is None:
+        return None
+    first = next(iter(known.values()))
+    if abs(first) != 1:
+        return None
+    constant = form.get(ONE, 0)
+    totals = [constant]
+    for wire in chain:
+        totals.append(totals[-1] + form.get(wire, 0))
+    ends = [(-first * (total + loose[0]), -first * (total + loose[1])) for total in totals]
+    states = [(min(pair), max(pair)) for pair in ends]
+    if any(max(map(abs, state)) >= PRIME >> 2 for state in states):
+        return None
+    return tuple((wire, signed(first * c)) for wire, c in sorted(known.items())), states
+
+
+def _disjoint(states: Sequence[Interval]) -> bool:
+    possible = sorted(state for state in states if state[0] <= state[1])
+    return all(lower[1] < upper[0] for lower, upper in pairwise(possible))
+
+
+def _sum(left: Mapping[int, int], right: Mapping[int, int], x: int, y: int) -> Form:
+    total = {wire: x * c for wire, c in left.items()}
+    for wire, c in right.items():
+        total[wire] = total.get(wire, 0) + y * c
+    return {wire: c for wire, residue in total.items() if (c := signed(residue))}
+
+
+def _multiple(form: Form, of: Form) -> bool:
+    if set(form) != set(of):
+        return False
+    wire = next(iter(of))
+    ratio = form[wire] * pow(of[wire], -1, PRIME) % PRIME
+    return all((form[w] - ratio * of[w]) % PRIME == 0 for w in of)
