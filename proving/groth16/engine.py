@@ -7,6 +7,7 @@ proof is verified before it is handed out, and every refusal is False.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import groth16py
 
-from protocol.errors import KeyMaterialError, ProvingError
+from protocol.errors import KeyMaterialError, ProvingError, SelfCheckError
 from protocol.scalars import BN254_SCALAR_ORDER
 from proving.groth16.verifying_key import (
     BN254_BASE_ORDER,
@@ -77,6 +78,51 @@ def prove(key: groth16py.ProvingKey, wires: Sequence[int]) -> bytes:
         ProvingError: key and witness do not belong together.
     """
     with in_memory_file(wtns_bytes(wires)) as path:
+        try:
+            return bytes(groth16py.prove_wtns(key, path))
+        except _ENGINE_ERRORS as error:
+            raise ProvingError(f"The proof failed ({type(error).__name__}).") from None
+
+
+@lru_cache(maxsize=WARM_KEYS)
+def load_zkey(path: Path, digest: str) -> groth16py.ProvingKey:
+    """Return the proving key in a .zkey file, if the file still has the SHA-256 `digest` (hex).
+
+    The engine's loader takes milliseconds because it checks nothing: `digest` must be that of an audited key.
+
+    Raises:
+        KeyMaterialError: the file is another one, or holds no key.
+    """
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != digest:
+            raise KeyMaterialError(f"The proving key is {found[:12]}, not {digest[:12]} as audited.")
+        return groth16py.import_zkey(str(path))[0]
+    except _ENGINE_ERRORS as error:
+        raise KeyMaterialError(
+            f"The proving key {digest[:12]} cannot be read ({type(error).__name__})."
+        ) from None
+
+
+def prove_wtns(
+    key: groth16py.ProvingKey, wtns: bytes, words: Sequence[int], public_inputs: Sequence[int]
+) -> bytes:
+    """Return a proof that holds under the verifying key `words`; the witness (.wtns bytes) stays in memory.
+
+    Raises:
+        ProvingError: key and witness do not belong together.
+        SelfCheckError: the witness does not satisfy the circuit; the engine proves it without a word.
+    """
+    proof = prove_unverified(key, wtns)
+    if not verify(tuple(words), proof, public_inputs):
+        raise SelfCheckError("The proof just made does not verify.")
+    return proof
+
+
+def prove_unverified(key: groth16py.ProvingKey, wtns: bytes) -> bytes:
+    """Return what the engine makes of any witness of the key's size; for sums of points (point_sums.py) and tests."""
+    with in_memory_file(wtns) as path:
         try:
             return bytes(groth16py.prove_wtns(key, path))
         except _ENGINE_ERRORS as error:

@@ -45,17 +45,18 @@ def words_of(snarkjs: Mapping[str, object]) -> tuple[int, ...]:
     return tuple(words)
 
 
-def check_words(words: Sequence[int]) -> None:
+def check_words(words: Sequence[int], limit: int | None = MAX_WORDS) -> None:
     """Refuse a key under which false statements could be proved, or one proof passed off for another.
 
     The rules are the Registry's (`requireSoundKey` in contracts/src/Groth16.sol), so that nobody makes a
     bundle that cannot be registered; only whether points lie on the curve is left to the proof engine.
+    An architecture's key has no limit: what is registered are the keys that fold its weights away (folded.py).
 
     Raises:
         KeyMaterialError: wrong length, a coordinate outside the field, a point at infinity, or two of the
             IC points, or of beta, gamma and delta, that are equal or opposite.
     """
-    if not MIN_WORDS <= len(words) <= MAX_WORDS or len(words) % 2:
+    if not MIN_WORDS <= len(words) <= (limit or len(words)) or len(words) % 2:
         raise KeyMaterialError("The verifying key has a wrong number of words.")
     if any(type(word) is not int or not 0 <= word < BN254_BASE_ORDER for word in words):
         raise KeyMaterialError("The verifying key has a coordinate outside the field.")
