@@ -110,7 +110,8 @@ class Evaluator:
         if len(outside):
             names = [each.name for each in fields for _ in range(each.count)]
             raise InputRangeError(f"A value of input {names[outside[0][1]]!r} is outside its range.")
-        return (rows - low).T.astype(np.int64)
+        unsigned: Array = (rows - low).T.astype(np.int64)
+        return unsigned
 
     def _value(self, ref: Ref, values: Sequence[Array], inputs: Array) -> Array:
         """Return one node's values, [size, rows of data]."""
@@ -129,7 +130,8 @@ class Evaluator:
                 return self._linear(ref, node, _joined(values, node.sources))
             case Multiply():
                 kind = self._kind(ref)
-                product: Array = values[node.left].astype(kind, copy=False) * values[node.right].astype(kind, copy=False)
+                left, right = (values[each].astype(kind, copy=False) for each in (node.left, node.right))
+                product: Array = left * right
                 return product
             case Rescale():
                 source = values[node.source]
