@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from protocol.scalars import BN254_SCALAR_ORDER
+from proving import sparse
 from proving.constraints.system import ONE
 from proving.sparse import SAFE, Array, Sparse, exact, from_rows
 
@@ -49,24 +50,15 @@ def reduced(coefficient: int) -> int:
 
 def compose(matrix: Sparse, form: Form, bias: Array | None = None) -> Form:
     """Return `matrix @ form + bias`: combinations of combinations."""
-    lengths = np.diff(form.indptr)
-    spread = lengths[matrix.indices]
-    rows = np.repeat(matrix.row_of_entry(), spread)
-    entry = _runs(form.indptr[matrix.indices], spread)
-    columns = form.indices[entry]
-    values = _products(matrix.values, spread, form.values, entry)
-    if bias is not None:
-        rows = np.concatenate([np.arange(matrix.rows, dtype=np.int64), rows])
-        columns = np.concatenate([np.full(matrix.rows, ONE, dtype=np.int64), columns])
-        values = _joined([exact(bias), values])
-    return collect(matrix.rows, rows, columns, values)
+    composed = _in_field(sparse.compose(matrix, form))
+    return composed if bias is None else shift(composed, bias)
 
 
 def add(*forms: Form) -> Form:
     """Return the elementwise sum of forms with as many rows."""
     rows = np.concatenate([each.row_of_entry() for each in forms])
     columns = np.concatenate([each.indices for each in forms])
-    return collect(forms[0].rows, rows, columns, _joined([each.values for each in forms]))
+    return collect(forms[0].rows, rows, columns, np.concatenate([each.values for each in forms]))
 
 
 def scale(factors: Array | int, form: Form) -> Form:
@@ -74,7 +66,7 @@ def scale(factors: Array | int, form: Form) -> Form:
     each = exact(np.full(form.rows, factors, dtype=object) if isinstance(factors, int) else factors)
     entries = np.arange(len(form.values), dtype=np.int64)
     values = _products(each, np.diff(form.indptr), form.values, entries)
-    return select_nonzero(Sparse(form.width, form.indptr, form.indices, _reduced(values)))
+    return _in_field(select_nonzero(Sparse(form.width, form.indptr, form.indices, values)))
 
 
 def subtract(left: Form, right: Form) -> Form:
@@ -88,13 +80,9 @@ def shift(form: Form, offsets: Array | int) -> Form:
     return add(constant(values), form)
 
 
-def stack(forms: Sequence[Form]) -> Form:
+def stack(parts: Sequence[Form]) -> Form:
     """Return the rows of several forms, one after the other."""
-    if len(forms) == 1:
-        return forms[0]
-    lengths = np.concatenate([np.zeros(1, dtype=np.int64), *(np.diff(each.indptr) for each in forms)])
-    indices = np.concatenate([each.indices for each in forms])
-    return Sparse(ANY_WIRE, np.cumsum(lengths), indices, _joined([each.values for each in forms]))
+    return parts[0] if len(parts) == 1 else sparse.stack(parts, ANY_WIRE)
 
 
 def take(form: Form, index: Array) -> Form:
@@ -104,24 +92,21 @@ def take(form: Form, index: Array) -> Form:
     return Sparse(form.width, _indptr(lengths), form.indices[entry], form.values[entry])
 
 
+def scatter(count: int, parts: Sequence[tuple[Array, Form]]) -> Form:
+    """Return `count` rows out of parts: (positions of its rows, form). Each position stands in exactly one part."""
+    place = np.empty(count, dtype=np.int64)
+    place[np.concatenate([index for index, _ in parts])] = np.arange(count, dtype=np.int64)
+    return take(stack([form for _, form in parts]), place)
+
+
 def collect(count: int, rows: Array, columns: Array, values: Array) -> Form:
     """Return `count` rows from scattered entries, adding up what names the same wire of the same row."""
-    key = rows << 31 | columns
-    if len(key) > 1 and not bool(np.all(key[1:] > key[:-1])):
-        order = np.argsort(key, kind="stable")
-        key, values = key[order], values[order]
-        fresh = np.concatenate([np.ones(1, dtype=bool), key[1:] != key[:-1]])
-        starts = np.flatnonzero(fresh)
-        most = int(np.diff(np.append(starts, len(key))).max())
-        if values.dtype != object and magnitude(values) * most >= SAFE:
-            values = values.astype(object)
-        key, values = key[starts], np.add.reduceat(values, starts)
-    values = _reduced(values)
-    kept = values != 0
-    if not kept.all():
-        key, values = key[kept], values[kept]
-    lengths = np.bincount(key >> 31, minlength=count)
-    return Sparse(ANY_WIRE, _indptr(lengths), key & (ANY_WIRE - 1), exact(values))
+    return _in_field(sparse.from_entries(count, ANY_WIRE, rows, columns, values))
+
+
+def entries(form: Form) -> Array:
+    """Return how many wires each row lists."""
+    return np.diff(form.indptr)
 
 
 def magnitude(values: Array) -> int:
@@ -139,7 +124,7 @@ def select_nonzero(form: Form) -> Form:
 
 
 def _single(columns: Array, values: Array) -> Form:
-    return Sparse(ANY_WIRE, np.arange(len(columns) + 1, dtype=np.int64), columns, _reduced(values))
+    return _in_field(Sparse(ANY_WIRE, np.arange(len(columns) + 1, dtype=np.int64), columns, values))
 
 
 def _indptr(lengths: Array) -> Array:
@@ -160,13 +145,8 @@ def _products(left: Array, repeats: Array, right: Array, entry: Array) -> Array:
     return products
 
 
-def _joined(parts: Sequence[Array]) -> Array:
-    if any(each.dtype == object for each in parts):
-        return np.concatenate([each.astype(object) for each in parts])
-    return np.concatenate(parts)
-
-
-def _reduced(values: Array) -> Array:
-    if values.dtype != object or magnitude(values) < REDUCE_BEYOND:
-        return values
-    return np.array([reduced(int(each)) for each in values], dtype=object)
+def _in_field(form: Form) -> Form:
+    if form.values.dtype != object or magnitude(form.values) < REDUCE_BEYOND:
+        return form
+    values = np.array([reduced(int(each)) for each in form.values], dtype=object)
+    return select_nonzero(Sparse(form.width, form.indptr, form.indices, exact(values)))

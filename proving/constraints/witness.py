@@ -75,14 +75,17 @@ class WitnessPlan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """Numbers read off the trace: `trace[ref][elements] + offsets`; all elements where `elements` is None."""
+    """Numbers read off the trace: `(trace[ref] - trace[minus])[elements] + offsets`; what is None is left out."""
 
     ref: Ref
     elements: Array | None = None
     offsets: Array | None = None
+    minus: Ref | None = None
 
     def read(self, trace: Sequence[Array]) -> Array:
-        values = trace[self.ref] if self.elements is None else trace[self.ref][self.elements]
+        values = trace[self.ref] if self.minus is None else trace[self.ref] - trace[self.minus]
+        if self.elements is not None:
+            values = values[self.elements]
         return values if self.offsets is None else values + self.offsets
 
 
