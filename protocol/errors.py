@@ -538,6 +538,28 @@ class SecretError(ProvingError):
     remedy = "Derive blinding and output key with `derive_blinding`."
 
 
+class BackendError(ProvingError):
+    """A proof system is not there, not installed, or what is registered under its name is none."""
+
+    code = "PM-PRV-020"
+    exit_code = 3
+    remedy = "Choose one that the message names, or install it: EZKL comes with `pip install proofmesh[ezkl]`."
+
+
+class NoBackendError(ProvingError):
+    """No proof system can prove the model for this purpose."""
+
+    code = "PM-PRV-021"
+    remedy = "Change what the message names: the model's operators, or its settings."
+
+
+class BackendLimitError(ProvingError):
+    """A proof system in a process of its own crashed, or went beyond its limit of memory or time."""
+
+    code = "PM-PRV-022"
+    remedy = "Raise the limit that the message names if the machine has more, or choose another backend."
+
+
 # --- bundles ------------------------------------------------------------------------------
 
 

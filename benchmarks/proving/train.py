@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 import onnxruntime
 import torch
 from skl2onnx import to_onnx
@@ -49,7 +49,8 @@ def _network(name: str, folder: Path, layers: nn.Module, data: Data, epochs: int
     spec = BY_NAME[name]
     raw_train, raw_test, y_train, y_test = data
     step = np.float32(2.0**-spec.scale)
-    _fit(layers, torch.tensor((raw_train * step).astype(np.float32)).reshape(-1, *spec.shape), torch.tensor(y_train), epochs)
+    inputs = torch.tensor((raw_train * step).astype(np.float32)).reshape(-1, *spec.shape)
+    _fit(layers, inputs, torch.tensor(y_train), epochs)
     path = folder / f"{name}.onnx"
     torch.onnx.export(
         layers, torch.zeros(1, *spec.shape), str(path), input_names=["x"], output_names=["y"], dynamo=False
@@ -86,7 +87,7 @@ def _save(path: Path, raw: Any, inputs: Any, expected: Any, labels: Any) -> None
 
 def _dense(*sizes: int) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for here, there in zip(sizes, sizes[1:], strict=False):
+    for here, there in pairwise(sizes):
         layers += [nn.Linear(here, there), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
