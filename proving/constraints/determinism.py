@@ -156,24 +156,27 @@ class _Work:
 
     def gadgets(self) -> None:
         """The other rules, with intervals of all wires, until nothing follows."""
-        known_chains = chains(self.ranges)
+        thermometers = chains(self.ranges)
+        hanging = self._hanging()
+        for chain in (*thermometers, *self._lone(thermometers, hanging)):
+            gadgets.bucket_ranges(self.rows, self.ranges, hanging, chain)
         propagate(self.rows, self.ranges)
         self._take(self.ranges.constants(), "linear")
-        known_chains += [[wire] for wire in self._lone_booleans({w for chain in known_chains for w in chain})]
         rows = np.repeat(np.arange(self.rows.count), np.diff(self.rows.row_ptr))
         waiting = ~self.determined[self.rows.row_wires] & ~self.ranges.bounded[self.rows.row_wires]
         self.unbounded = _sums(rows, waiting, self.rows.count)
         self.touched = [np.arange(self.rows.count)]
         self.waves()
-        while self._one_round(known_chains):
+        while self._one_round(thermometers):
             self.waves()
 
-    def _one_round(self, known_chains: list[list[int]]) -> bool:
+    def _one_round(self, thermometers: list[list[int]]) -> bool:
         progress = False
-        for chain in known_chains:
-            progress |= self._take(gadgets.buckets(self.rows, self.ranges, self.determined, chain), "buckets")
-        open_rows = np.flatnonzero((self.missing > 0) & ~self.rows.linear & ~self.ranges.univariate)
-        for row in open_rows.tolist():
+        anchored = self._anchored()
+        for chain in (*thermometers, *self._lone(thermometers, anchored)):
+            found = gadgets.buckets(self.rows, self.ranges, self.determined, anchored, chain)
+            progress |= self._take(found, "buckets")
+        for row in self._half_known().tolist():
             arguments = self.rows, self.ranges, self.determined, row
             progress |= self._take(gadgets.nonzero_factor(*arguments), "factor")
             progress |= self._take(gadgets.division(*arguments), "division")
@@ -183,15 +186,35 @@ class _Work:
     def _take(self, wires: Iterable[int], rule: str) -> bool:
         return self.determine(np.array(list(wires), dtype=np.int64), rule)
 
-    def _lone_booleans(self, chained: set[int]) -> list[int]:
-        """Return undetermined booleans in two linear rows or more: thermometers with one threshold."""
-        linear = _sums(
-            np.repeat(np.arange(self.rows.wires), np.diff(self.rows.wire_ptr)),
-            self.rows.linear[self.rows.wire_rows],
-            self.rows.wires,
+    def _anchored(self) -> Array:
+        """Return which linear rows have unknown wires, all bounded, beside determined ones."""
+        known = self.determined[self.rows.row_wires] & (self.rows.row_wires != ONE)
+        rows = np.repeat(np.arange(self.rows.count), np.diff(self.rows.row_ptr))
+        some = _sums(rows, known, self.rows.count) > 0
+        return np.asarray(self.rows.linear & (self.missing > 0) & (self.unbounded == 0) & some)
+
+    def _half_known(self) -> Array:
+        """Return product rows with unknown wires, of which one factor is determined and the other is not."""
+        waiting = [
+            _sums(side.row_of_entry(), ~self.determined[side.indices], side.rows) > 0
+            for side in (self.rows.a, self.rows.b)
+        ]
+        return np.flatnonzero((waiting[0] != waiting[1]) & ~self.rows.linear & ~self.ranges.univariate)
+
+    def _hanging(self) -> Array:
+        """Return linear rows with one unbounded wire."""
+        rows = np.repeat(np.arange(self.rows.count), np.diff(self.rows.row_ptr))
+        return np.asarray(
+            self.rows.linear & (_sums(rows, ~self.ranges.bounded[self.rows.row_wires], self.rows.count) == 1)
         )
-        some = np.flatnonzero((linear > 1) & self.ranges.bounded & ~self.determined).tolist()
-        return [wire for wire in some if self.ranges.intervals[wire] == (0, 1) and wire not in chained]
+
+    def _lone(self, thermometers: list[list[int]], chosen: Array) -> list[list[int]]:
+        """Return undetermined booleans in two of the chosen rows or more: thermometers with one threshold."""
+        chained = {wire for chain in thermometers for wire in chain}
+        wires = np.repeat(np.arange(self.rows.wires), np.diff(self.rows.wire_ptr))
+        seen = _sums(wires, chosen[self.rows.wire_rows], self.rows.wires)
+        some = np.flatnonzero((seen > 1) & self.ranges.bounded & ~self.determined).tolist()
+        return [[wire] for wire in some if self.ranges.intervals[wire] == (0, 1) and wire not in chained]
 
 
 def _sums(groups: Array, amounts: Array, count: int) -> Array:

@@ -14,6 +14,9 @@ from proving.constraints.determinism_rows import PRIME, Form, Rows, signed
 from proving.constraints.system import ONE
 from proving.sparse import Array
 
+ROWS_OF_A_CHAIN = 8
+"""So many rows of a chain are looked at, the shortest first; a thermometer has two."""
+
 
 def unique_sum(coefficients: Sequence[int], reaches: Sequence[int]) -> bool:
     """Say whether `sum c_i w_i = s (mod p)` has one solution at most, where two values of w_i differ by at most r_i.
@@ -109,51 +112,66 @@ def _divisor_limit(rows: Rows, ranges: Ranges, divisor: Form, remainder: Form) -
     return None
 
 
-def buckets(rows: Rows, ranges: Ranges, determined: Array, chain: Sequence[int]) -> Iterator[int]:
+def buckets(rows: Rows, ranges: Ranges, determined: Array, anchored: Array, chain: Sequence[int]) -> Iterator[int]:
     """A descending chain of zeros and ones whose every state leaves the determined value another range.
 
     State k has k ones. Each linear row `D + G(chain) + U = 0` (D determined, U bounded) confines D to an interval
     per state; rows with the same D are put together. If the intervals are disjoint, D says which state it is.
+    `anchored` says which rows are of that form.
     """
-    unknown = {wire for wire in chain if not determined[wire]}
-    if not unknown:
-        return
-    confined: dict[tuple[tuple[int, int], ...], list[Interval]] = {}
-    for row in sorted({row for wire in unknown for row in rows.rows_of(wire) if rows.linear[row]}):
-        read = _confined(rows.rest(row), ranges, determined, chain)
+    unknown = [wire for wire in chain if not determined[wire]]
+    if unknown and any(_disjoint(states) for states in _states(rows, ranges, determined, anchored, chain).values()):
+        yield from unknown
+
+
+def bucket_ranges(rows: Rows, ranges: Ranges, hanging: Array, chain: Sequence[int]) -> None:
+    """Bound the one unbounded wire of a chain's rows by its least and greatest over all states.
+
+    `hanging` says which linear rows have one unbounded wire.
+    """
+    for key, states in _states(rows, ranges, ~ranges.bounded, hanging, chain).items():
+        possible = [state for state in states if state[0] <= state[1]]
+        if len(key) == 1 and key[0][1] == 1 and possible:
+            ranges.set(key[0][0], min(low for low, _ in possible), max(high for _, high in possible))
+
+
+def _states(
+    rows: Rows, ranges: Ranges, fixed: Array, chosen: Array, chain: Sequence[int]
+) -> dict[tuple[tuple[int, int], ...], list[Interval]]:
+    """Return for each combination of fixed wires in a chain's chosen rows: its range in each state of the chain."""
+    shared = set(rows.rows_of(chain[0])) & set(rows.rows_of(chain[-1]))
+    candidates = sorted((len(rows.wires_of(row)), row) for row in shared if chosen[row])
+    found: dict[tuple[tuple[int, int], ...], list[Interval]] = {}
+    for _, row in candidates[:ROWS_OF_A_CHAIN]:
+        read = _confined(rows.rest(row), ranges, fixed, chain)
         if read is None:
             continue
         key, states = read
-        old = confined.get(key)
+        old = found.get(key)
         if old is not None:
             states = [(max(x[0], y[0]), min(x[1], y[1])) for x, y in zip(old, states, strict=True)]
-        confined[key] = states
-        if key and _disjoint(states):
-            yield from unknown
-            return
+        found[key] = states
+    return found
 
 
 def _confined(
-    form: Form, ranges: Ranges, determined: Array, chain: Sequence[int]
+    form: Form, ranges: Ranges, fixed: Array, chain: Sequence[int]
 ) -> tuple[tuple[tuple[int, int], ...], list[Interval]] | None:
-    """Return a linear row's determined part (without the constant; first coefficient 1), and its range per state."""
-    places = set(chain)
-    known = {w: c for w, c in form.items() if w not in places and w != ONE and determined[w]}
-    loose = ranges.of({w: c for w, c in form.items() if w not in places and not determined[w]})
+    """Return a linear row's fixed part (without the constant; first coefficient positive), and its range per state."""
+    places = {ONE, *chain}
+    known = {w: c for w, c in form.items() if w not in places and fixed[w]}
+    loose = ranges.of({w: c for w, c in form.items() if w not in places and not fixed[w]})
     if not known or loose is None:
         return None
-    first = next(iter(known.values()))
-    if abs(first) != 1:
-        return None
-    constant = form.get(ONE, 0)
-    totals = [constant]
+    sign = 1 if next(iter(known.values())) > 0 else -1
+    totals = [form.get(ONE, 0)]
     for wire in chain:
         totals.append(totals[-1] + form.get(wire, 0))
-    ends = [(-first * (total + loose[0]), -first * (total + loose[1])) for total in totals]
+    ends = [(-sign * (total + loose[0]), -sign * (total + loose[1])) for total in totals]
     states = [(min(pair), max(pair)) for pair in ends]
     if any(max(map(abs, state)) >= PRIME >> 2 for state in states):
         return None
-    return tuple((wire, signed(first * c)) for wire, c in sorted(known.items())), states
+    return tuple((wire, sign * c) for wire, c in known.items()), states
 
 
 def _disjoint(states: Sequence[Interval]) -> bool:

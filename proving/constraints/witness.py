@@ -15,10 +15,9 @@ from typing import Protocol
 import numpy as np
 
 from protocol.scalars import BN254_SCALAR_ORDER
+from proving.constraints.limbs import ELEMENT_BYTES, LIMBS, residues
 from proving.fixedpoint.program import Ref
 from proving.sparse import Array
-
-ELEMENT_BYTES = 32
 
 
 class Run:
@@ -29,23 +28,20 @@ class Run:
     def __init__(self, wires: int, trace: Sequence[Array], given: Mapping[str, Sequence[int]]) -> None:
         self.trace = trace
         self.given = given
-        self.words = np.zeros((wires, 4), dtype=np.uint64)
+        self.words = np.zeros((wires, LIMBS), dtype="<u8")
         self.words[0, 0] = 1
 
     def put(self, first: int, values: Array) -> None:
         """Write the wires from `first` on: int64 or Python integers, of any sign and size."""
-        if values.dtype != object:
-            if len(values) and int(values.min()) < 0:
-                values = values.astype(object)
-            else:
-                self.words[first : first + len(values), 0] = values
-                return
-        self.put_integers(first, values.tolist())
+        if values.dtype != object and (len(values) == 0 or int(values.min()) >= 0):
+            self.words[first : first + len(values), 0] = values
+        else:
+            self.words[first : first + len(values)] = residues(values)
 
     def put_integers(self, first: int, values: Sequence[int]) -> None:
         """Write the wires from `first` on from Python integers."""
         joined = b"".join([(each % BN254_SCALAR_ORDER).to_bytes(ELEMENT_BYTES, "little") for each in values])
-        self.words[first : first + len(values)] = np.frombuffer(joined, dtype="<u8").reshape(-1, 4)
+        self.words[first : first + len(values)] = np.frombuffer(joined, dtype="<u8").reshape(-1, LIMBS)
 
 
 class Step(Protocol):
