@@ -54,10 +54,9 @@ def integer_map(matrix: Sparse, bias: Array, source: Value, weight_bits: int, tr
     values = matrix.values.astype(np.float64, copy=False)
     places = source.scale[matrix.indices]
     scale = _least_scale(values, places, source.span[matrix.indices], weight_bits, trained)
-    scale = max(scale, _bias_scale(bias, scale, weight_bits, matrix))
-    largest = max(float(np.abs(values).max(initial=0)), float(np.abs(bias).max(initial=0)))
-    if not np.ldexp(largest, scale) < 2.0**FIELD_SAFE_BITS:
-        raise WeightError(f"Layer {layer!r} has a weight of {largest:.3g}, which is too large for any scale.")
+    scale = max(scale, _bias_scale(bias, scale, weight_bits))
+    _refuse_large(values, scale, layer)
+    _refuse_large(bias, scale, layer)
     scaled = np.ldexp(values, scale - places)
     rounded = np.rint(scaled)
     integers = to_integers(rounded)
@@ -68,6 +67,18 @@ def integer_map(matrix: Sparse, bias: Array, source: Value, weight_bits: int, tr
         integer_bias = exact(integer_bias.astype(object) + moved.astype(object))
     unrounded = bool(np.all(scaled == rounded)) and bool(np.all(bias_scaled == np.rint(bias_scaled)))
     return IntegerMap(_without_zeros(matrix, integers), integer_bias, scale, unrounded and source.exact)
+
+
+def constant_scale(values: Array, weight_bits: int, layer: str) -> int:
+    """Return the least scale at which constants are good enough.
+
+    Raises:
+        WeightError: one is too large for any scale.
+    """
+    none = np.zeros(len(values), dtype=np.int64)
+    scale = _least_scale(values, none, np.ones(len(values)), weight_bits, trained=False)
+    _refuse_large(values, scale, layer)
+    return scale
 
 
 def to_integers(rounded: Array) -> Array:
@@ -90,6 +101,12 @@ def _least_scale(values: Array, places: Array, spans: Array, weight_bits: int, t
     return scale
 
 
+def _refuse_large(values: Array, scale: int, layer: str) -> None:
+    largest = float(np.abs(values).max(initial=0))
+    if not np.ldexp(largest, scale) < 2.0**FIELD_SAFE_BITS:
+        raise WeightError(f"Layer {layer!r} has a weight of {largest:.3g}, which is too large for any scale.")
+
+
 def _good_enough(values: Array, places: Array, spans: Array, scale: int, allowed: float) -> bool:
     for part in (slice(0, SAMPLE), slice(SAMPLE, None)):
         up = scale - places[part]
@@ -100,7 +117,7 @@ def _good_enough(values: Array, places: Array, spans: Array, scale: int, allowed
     return True
 
 
-def _bias_scale(bias: Array, scale: int, weight_bits: int, matrix: Sparse) -> int:
+def _bias_scale(bias: Array, scale: int, weight_bits: int) -> int:
     """Return the scale that a bias needs: its own where it is exact early, `weight_bits` at most."""
     values = bias.astype(np.float64, copy=False)
     while scale < weight_bits:

@@ -23,7 +23,6 @@ from proving.fixedpoint.program import (
     Linear,
     Maximum,
     Multiply,
-    Node,
     NonNegative,
     Parameter,
     Program,
@@ -32,6 +31,7 @@ from proving.fixedpoint.program import (
     Rescale,
     Select,
     Thermometer,
+    sources_of,
 )
 from proving.sparse import SAFE, Array, Sparse, times, wrap, wrapping_times
 
@@ -167,21 +167,6 @@ class Evaluator:
         if source.shape[1] < DENSE_ROWS:
             return wrapping_times(node.matrix, source) + wrap(bias)
         return _dense_times(node.matrix, source) + wrap(bias)
-
-
-def sources_of(node: Node) -> tuple[Ref, ...]:
-    """Return the positions of the nodes that a node reads."""
-    match node:
-        case Input() | Parameter() | Constant():
-            return ()
-        case Gather() | Linear():
-            return node.sources
-        case Multiply() | Maximum() | Quotient():
-            return (node.left, node.right)
-        case Select():
-            return (node.condition, node.then, node.otherwise)
-        case Rescale() | NonNegative() | Thermometer():
-            return (node.source,)
 
 
 def _dense_times(matrix: Sparse, vectors: Array) -> Array:

@@ -94,8 +94,7 @@ def bounds_of(
 def _bounds(node: Node, nodes: Sequence[Node], known: Sequence[Bounds], inputs: Sequence[InputRange]) -> Bounds:
     match node:
         case Input():
-            tops = exact([(1 << field.bits) - 1 for field in inputs for _ in range(field.count)])
-            return Bounds(np.zeros(len(tops), np.int64), tops)
+            return input_bounds(inputs)
         case Parameter():
             return Bounds(np.zeros(node.size, np.int64), np.full(node.size, (1 << node.bits) - 1, np.int64))
         case Constant():
@@ -127,6 +126,12 @@ def _bounds(node: Node, nodes: Sequence[Node], known: Sequence[Bounds], inputs: 
             thresholds = exact([each for row in node.thresholds for each in row])
             source = known[node.source].take(np.repeat(np.arange(len(lengths)), lengths))
             return Bounds((source.low > thresholds).astype(np.int64), (source.high > thresholds).astype(np.int64))
+
+
+def input_bounds(inputs: Sequence[InputRange]) -> Bounds:
+    """Return the bounds of the Input node."""
+    tops = exact([(1 << field.bits) - 1 for field in inputs for _ in range(field.count)])
+    return Bounds(np.zeros(len(tops), np.int64), tops)
 
 
 def _joined(known: Sequence[Bounds], sources: Sequence[Ref]) -> Bounds:

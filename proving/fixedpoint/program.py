@@ -137,6 +137,21 @@ Node = (
 )
 
 
+def sources_of(node: Node) -> tuple[Ref, ...]:
+    """Return the positions of the nodes that a node reads."""
+    match node:
+        case Input() | Parameter() | Constant():
+            return ()
+        case Gather() | Linear():
+            return node.sources
+        case Multiply() | Maximum() | Quotient():
+            return (node.left, node.right)
+        case Select():
+            return (node.condition, node.then, node.otherwise)
+        case Rescale() | NonNegative() | Thermometer():
+            return (node.source,)
+
+
 @dataclass(frozen=True, slots=True)
 class Revealed:
     """What the statement says of the output: the `count` unsigned integers of `ref`, each below 2^bits by its bounds.
