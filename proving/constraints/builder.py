@@ -40,6 +40,12 @@ class Bits:
     first: Array
     widths: Array
 
+    @property
+    def wires(self) -> Array:
+        """All of the wires, in order."""
+        start = int(self.first[0]) if len(self.first) else 0
+        return np.arange(start, start + int(self.widths.sum()), dtype=np.int64)
+
     def value(self, low: Array | int = 0, high: Array | int | None = None) -> Form:
         """Return per element the number that bits `low` to `high - 1` make (all from `low` on by default)."""
         start = np.minimum(np.broadcast_to(low, self.widths.shape), self.widths)
@@ -70,6 +76,8 @@ class Builder:
         self.label = ""
         self.steps: list[Step] = []
         self.blocks: list[Block] = []
+        self.free: list[int] = []
+        """Wires that a prover chooses: inputs (or their bits), weights, blinding, binding. The others follow."""
         self._a: list[Form] = []
         self._b: list[Form] = []
         self._c: list[Form] = []

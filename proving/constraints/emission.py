@@ -8,7 +8,7 @@ import numpy as np
 from proving.constraints import forms
 from proving.constraints.builder import Bits, Builder
 from proving.constraints.forms import Form
-from proving.constraints.witness import BitsOf, Reading, Values
+from proving.constraints.witness import BitsAt, BitsOf, Reading, Values
 from proving.fixedpoint.bounds import Bounds
 from proving.fixedpoint.program import Program, Ref
 from proving.sparse import Array
@@ -72,18 +72,12 @@ class Emission:
 
     def fill_bits(self, bits: Bits, reading: Reading) -> None:
         """Record that the bits are those of what is read."""
-        if len(bits.widths) and int(bits.widths.sum()):
-            self.builder.steps.append(bits_step(bits, reading))
+        self.builder.steps.append(BitsOf(bits_at(bits), reading))
 
 
-def bits_step(bits: Bits, reading: Reading) -> BitsOf:
-    """Return the step that fills the wires of a decomposition."""
-    element, places = places_of(bits)
-    return BitsOf(int(bits.first[0]), reading, element, places)
-
-
-def places_of(bits: Bits) -> tuple[Array, Array]:
-    """Return for each wire of a decomposition which element it belongs to and which bit it is."""
+def bits_at(bits: Bits) -> BitsAt:
+    """Return which bit of which element each wire of a decomposition is."""
     element = np.repeat(np.arange(len(bits.widths), dtype=np.int64), bits.widths)
     starts = np.cumsum(bits.widths) - bits.widths
-    return element, np.arange(len(element), dtype=np.int64) - np.repeat(starts, bits.widths)
+    places = np.arange(len(element), dtype=np.int64) - np.repeat(starts, bits.widths)
+    return BitsAt(int(bits.wires[0]) if len(element) else 0, element, places)

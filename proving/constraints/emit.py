@@ -33,6 +33,8 @@ class EmittedCircuit:
     public: PublicWires
     plan: WitnessPlan
     blocks: tuple[Block, ...]
+    free: tuple[int, ...]
+    """The wires that are a choice of who proves (inputs or their bits, weights, blinding, binding)."""
 
     @property
     def costs(self) -> tuple[tuple[str, int], ...]:
@@ -49,7 +51,7 @@ def emit(program: Program) -> EmittedCircuit:
     builder.label = STATEMENT
     emit_statement(builder, program, public, values)
     plan = WitnessPlan(builder.wires, tuple(builder.steps))
-    return EmittedCircuit(builder.finish(), public, plan, tuple(builder.blocks))
+    return EmittedCircuit(builder.finish(), public, plan, tuple(builder.blocks), tuple(builder.free))
 
 
 def costs_of(blocks: Sequence[Block]) -> tuple[tuple[str, int], ...]:

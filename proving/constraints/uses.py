@@ -5,9 +5,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from proving.fixedpoint.batch import sources_of
 from proving.fixedpoint.bounds import Bounds
-from proving.fixedpoint.program import Gather, Input, Linear, Maximum, Multiply, Node, Program, Ref, Select, Thermometer
+from proving.fixedpoint.program import (
+    Gather,
+    Input,
+    Linear,
+    Maximum,
+    Multiply,
+    Node,
+    Program,
+    Ref,
+    Select,
+    Thermometer,
+    sources_of,
+)
 from proving.sparse import Array
 
 MANY = 1 << 20

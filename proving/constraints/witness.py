@@ -108,19 +108,25 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class BitsOf:
-    """Wires from `first` on are bits of what is read: bit `places[j]` of number `element[j]`."""
+class BitsAt:
+    """Wires from `first` on are bits of some numbers: bit `places[j]` of number `element[j]`."""
 
     first: int
-    reading: Reading
     element: Array
     places: Array
 
+    def put(self, run: Run, numbers: Array) -> None:
+        """Write the bits of these numbers, which are not negative."""
+        bits = numbers[self.element] >> self.places & 1
+        run.words[self.first : self.first + len(self.places), 0] = bits.astype(np.uint64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BitsOf:
+    """Wires that are the bits of what is read."""
+
+    at: BitsAt
+    reading: Reading
+
     def fill(self, run: Run) -> None:
-        put_bits(run, self.first, self.reading.read(run.trace), self.element, self.places)
-
-
-def put_bits(run: Run, first: int, numbers: Array, element: Array, places: Array) -> None:
-    """Write bit `places[j]` of `numbers[element[j]]` to wire `first + j`; the numbers are not negative."""
-    bits = numbers[element] >> places & 1
-    run.words[first : first + len(places), 0] = bits.astype(np.uint64)
+        self.at.put(run, self.reading.read(run.trace))

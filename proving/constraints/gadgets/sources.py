@@ -32,10 +32,12 @@ def inputs(emission: Emission, ref: Ref, node: Input) -> Form:
     if len(wires_at):
         wires = emission.builder.new(len(wires_at))
         emission.fill(int(wires[0]), Reading(ref, wires_at))
+        emission.builder.free.extend(wires.tolist())
         parts.append((wires_at, forms.of_wires(wires)))
     if len(bits_at):
         bits = emission.builder.bits(bit_lengths(emission.high(ref)[bits_at]))
         emission.fill_bits(bits, Reading(ref, bits_at))
+        emission.builder.free.extend(bits.wires.tolist())
         parts.append((bits_at, bits.value()))
     return forms.scatter(node.size, parts)
 
@@ -50,18 +52,21 @@ def compared_inputs(emission: Emission, ref: Ref, size: int) -> Array:
             origin[each] = np.concatenate([origin[source] for source in node.sources])[node.index]
         if isinstance(node, Thermometer) and node.source in origin:
             low, high = emission.low(node.source), emission.high(node.source)
-            for place, thresholds in zip(origin[node.source], node.thresholds, strict=True):
-                full = low[place] == emission.low(ref)[place] and high[place] == emission.high(ref)[place]
-                found[place] |= bool(full) and not is_trivial(int(low[place]), int(high[place]), thresholds)
+            for element, (place, thresholds) in enumerate(zip(origin[node.source], node.thresholds, strict=True)):
+                ends = int(low[element]), int(high[element])
+                if ends == (0, int(emission.high(ref)[place])) and not is_trivial(*ends, thresholds):
+                    found[place] = True
     return found
 
 
 def parameters(emission: Emission, ref: Ref, node: Parameter, folded: Array | None) -> Form:
     """The weights, unsigned; `folded` are the public wires that hold them, or None with a Poseidon commitment."""
     if folded is not None:
+        emission.builder.free.extend(folded.tolist())
         return forms.of_wires(folded[: node.size])
     bits = emission.builder.bits(np.full(node.size, node.bits, dtype=np.int64), "weight")
     emission.fill_bits(bits, Reading(ref))
+    emission.builder.free.extend(bits.wires.tolist())
     return bits.value()
 
 

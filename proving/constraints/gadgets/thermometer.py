@@ -18,10 +18,10 @@ from itertools import pairwise
 import numpy as np
 
 from proving.constraints import forms
-from proving.constraints.emission import Emission, places_of
+from proving.constraints.emission import Emission, bits_at
 from proving.constraints.forms import Form
 from proving.constraints.widths import bit_lengths
-from proving.constraints.witness import Reading, Run, put_bits
+from proving.constraints.witness import BitsAt, Reading, Run
 from proving.fixedpoint.program import Ref, Thermometer
 from proving.sparse import Array, exact
 
@@ -41,22 +41,20 @@ class Buckets:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Distances:
-    """Wires from `first` on are the bits of x less its bucket's low end, from `second` on of the high end less x."""
+    """`above` are the bits of x less its bucket's low end, `below` those of the high end less x."""
 
-    first: int
-    second: int
     source: Ref
     elements: Array
     buckets: Buckets
-    element: Array
-    places: Array
+    above: BitsAt
+    below: BitsAt
 
     def fill(self, run: Run) -> None:
         numbers = run.trace[self.source][self.elements]
         passed = np.repeat(numbers, self.buckets.counts) > self.buckets.highs
         bucket = self.buckets.starts + np.add.reduceat(passed.astype(np.int64), self.buckets.starts)
-        put_bits(run, self.first, numbers - self.buckets.lows[bucket], self.element, self.places)
-        put_bits(run, self.second, self.buckets.highs[bucket] - numbers, self.element, self.places)
+        self.above.put(run, numbers - self.buckets.lows[bucket])
+        self.below.put(run, self.buckets.highs[bucket] - numbers)
 
 
 def is_trivial(low: int, high: int, thresholds: tuple[int, ...]) -> bool:
@@ -104,11 +102,7 @@ def _compared(emission: Emission, ref: Ref, node: Thermometer, elements: Array, 
     second = builder.bits(widths)
     wide = np.flatnonzero(widths > 0)
     builder.equal(forms.take(below, wide), forms.take(second.value(), wide), "bucket")
-    if len(wide):
-        element, places = places_of(first)
-        builder.steps.append(Distances(
-            int(first.first[0]), int(second.first[0]), node.source, elements, flat, element, places
-        ))
+    builder.steps.append(Distances(node.source, elements, flat, bits_at(first), bits_at(second)))
     return forms.of_wires(wires)
 
 
