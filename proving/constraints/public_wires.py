@@ -13,11 +13,12 @@ from proving.sparse import Array
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PublicWires:
-    """Wire numbers: commitment, commitments of further groups, packed public inputs, threshold, outputs, binding,
-    and, with folded weights, the weights and their blinding."""
+    """Wire numbers: commitment, commitments of further groups, commitment to the weights (Poseidon mode), packed public
+    inputs, threshold, outputs, binding, and, with folded weights, the weights and their blinding."""
 
     commitment: int
     groups: tuple[int, ...]
+    weight_commitment: int | None
     inputs: tuple[int, ...]
     threshold: int | None
     outputs: tuple[int, ...]
@@ -37,13 +38,19 @@ class PublicWires:
 
 
 def public_wires(
-    outputs: int, groups: int = 0, inputs: int = 0, threshold: bool = False, weights: int = 0
+    outputs: int,
+    groups: int = 0,
+    inputs: int = 0,
+    threshold: bool = False,
+    weights: int = 0,
+    weight_commitment: bool = False,
 ) -> PublicWires:
     """Return the wires of a statement with these numbers of elements; `weights` counts the blinding too."""
-    places = iter(range(1, 3 + groups + inputs + threshold + outputs))
+    places = iter(range(1, 3 + groups + weight_commitment + inputs + threshold + outputs))
     return PublicWires(
         commitment=next(places),
         groups=tuple(islice(places, groups)),
+        weight_commitment=next(places) if weight_commitment else None,
         inputs=tuple(islice(places, inputs)),
         threshold=next(places) if threshold else None,
         outputs=tuple(islice(places, outputs)),

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The statement of a circuit: commitments, packed inputs, outputs, binding (docs/STATEMENTS.md).
+
+Whatever is packed is range-checked already: inputs and weights by their bits, outputs by their bounds. So a packed
+element below 2^248 stands for one vector of values only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from proving.constraints import forms
+from proving.constraints.builder import Builder
+from proving.constraints.emission import LONG
+from proving.constraints.forms import Form
+from proving.constraints.gadgets.sources import WEIGHTS
+from proving.constraints.public_wires import PublicWires, public_wires
+from proving.constraints.witness import Given
+from proving.fixedpoint.program import Input, Parameter, Program, Ref
+from proving.settings import Reveal, WeightMode
+from proving.sparse import from_rows
+from proving.statement.commitment import TAG_OUT, TAG_PAD, Secrets
+from proving.statement.emit_hash import emit_chain
+from proving.statement.fill import Constant, Digest, Fill, Hash, Packed, Secret, StatementStep, Total, Value, Wire
+from proving.statement.layout import Layout, layout_of
+from proving.statement.schema import Group, Packing, packing, weights_schema
+
+BLINDINGS, OUTPUT_KEY, OUTPUT_BLINDING, WEIGHT_BLINDING, BINDING = (
+    "blindings", "output_key", "output_blinding", "weight_blinding", "binding",
+)
+"""What a prover is given besides inputs and weights (`given`); `blindings` are those of the groups, group 0 first."""
+
+
+def public_wires_of(program: Program) -> PublicWires:
+    """Return the public wires of a program's circuit."""
+    layout = layout_of(program)
+    return public_wires(
+        outputs=layout.output_words,
+        groups=len(layout.groups) - 1,
+        inputs=len(layout.public.packing),
+        threshold=layout.output.threshold_public,
+        weights=layout.weights + 1 if layout.weight_mode is WeightMode.FOLDED else 0,
+        weight_commitment=layout.weight_mode is WeightMode.POSEIDON,
+    )
+
+
+def given(program: Program, secrets: Secrets, binding: int) -> dict[str, tuple[int, ...]]:
+    """Return what the witness of a program is made of besides the inputs."""
+    weights = () if program.parameter_values is None else tuple(program.parameter_values.tolist())
+    return {
+        BLINDINGS: (secrets.blinding, *secrets.groups),
+        OUTPUT_KEY: (secrets.output_key,),
+        OUTPUT_BLINDING: (secrets.output,),
+        WEIGHT_BLINDING: (secrets.weights,),
+        BINDING: (binding,),
+        WEIGHTS: (*weights, secrets.weights),
+    }
+
+
+def emit_statement(builder: Builder, program: Program, public: PublicWires, values: Sequence[Form]) -> None:
+    """Add the statement to a circuit whose nodes are emitted: `values[ref]` are their forms."""
+    statement = _Statement(builder, layout_of(program), values)
+    inputs = next(ref for ref, node in enumerate(program.nodes) if isinstance(node, Input))
+    statement.commitments(inputs, public)
+    if public.weight_commitment is not None:
+        parameters = next(ref for ref, node in enumerate(program.nodes) if isinstance(node, Parameter))
+        statement.weights(parameters, public.weight_commitment)
+    statement.public_inputs(inputs, public)
+    statement.binding(public.binding)
+    assert program.revealed is not None  # layout_of has refused it
+    statement.outputs(program.revealed.ref, public)
+    builder.steps.append(StatementStep(tuple(statement.fills)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Element:
+    """One field element: as a combination of wires (or a constant), and where its value comes from."""
+
+    form: Form | int
+    value: Value
+
+
+class _Statement:
+    def __init__(self, builder: Builder, layout: Layout, values: Sequence[Form]) -> None:
+        self._builder, self._layout, self._values = builder, layout, values
+        self._digests = 0
+        self._output_key: _Element | None = None
+        self._binding: _Element | None = None
+        self.fills: list[Fill] = []
+
+    def commitments(self, inputs: Ref, public: PublicWires) -> None:
+        left, *others = [self._group(each, place, inputs) for place, each in enumerate(self._layout.groups)]
+        key = self._secret(OUTPUT_KEY)
+        right = self._hash([_constant(TAG_OUT), key])
+        self._output_key = key
+        self._publish(self._hash([left, right]), public.commitment)
+        for digest, wire in zip(others, public.groups, strict=True):
+            self._publish(digest, wire)
+
+    def weights(self, parameters: Ref, wire: int) -> None:
+        layout = self._layout
+        packed = self._packed(parameters, packing([layout.weight_bits] * layout.weights))
+        schema = _constant(weights_schema(layout.weights, layout.weight_bits))
+        self._publish(self._hash([schema, *packed, self._secret(WEIGHT_BLINDING)]), wire)
+
+    def public_inputs(self, inputs: Ref, public: PublicWires) -> None:
+        wires = public.inputs
+        for element, wire in zip(self._packed(inputs, self._layout.public.packing, short=True), wires, strict=True):
+            self._publish(element, wire)
+        if public.threshold is not None:
+            last = self._values[inputs].rows - 1
+            (element,) = self._packed(inputs, (((last, 0),),), short=True)
+            self._publish(element, public.threshold)
+
+    def binding(self, wire: int) -> None:
+        """Square the binding: a public input that no constraint names would be dropped, and could be changed."""
+        self._builder.steps.append(Given(wire, BINDING))
+        self._binding = _Element(forms.of_wires(np.array([wire])), Secret(BINDING, 0))
+        form = forms.of_wires(np.array([wire]))
+        square = self._builder.product(form, form, "binding")
+        self.fills.append(Wire(int(square[0]), Total((Secret(BINDING, 0),), power=2)))
+
+    def outputs(self, ref: Ref, public: PublicWires) -> None:
+        reveal = self._layout.output.reveal
+        if reveal is Reveal.COMMITTED:
+            packed = self._packed(ref, self._layout.output_packing)
+            field = self._layout.output_field
+            schema = _constant(Group(0, (field,), ()).schema)
+            self._publish(self._hash([schema, *packed, self._secret(OUTPUT_BLINDING)]), public.outputs[0])
+            return
+        packed = self._packed(ref, self._layout.output_packing, short=True)
+        for index, (element, wire) in enumerate(zip(packed, public.outputs, strict=True)):
+            self._publish(self._sealed(element, index) if reveal is Reveal.SEALED else element, wire)
+
+    def _sealed(self, element: _Element, index: int) -> _Element:
+        assert self._output_key is not None and self._binding is not None
+        pad = self._hash([_constant(TAG_PAD), self._output_key, self._binding, _constant(index)])
+        assert not isinstance(element.form, int) and not isinstance(pad.form, int)
+        return _Element(forms.add(element.form, pad.form), Total((element.value, pad.value)))
+
+    def _group(self, group: Group, place: int, inputs: Ref) -> _Element:
+        blinding = self._secret(BLINDINGS, place)
+        return self._hash([_constant(group.schema), *self._packed(inputs, group.packing), blinding])
+
+    def _packed(self, ref: Ref, words: Packing, short: bool = False) -> list[_Element]:
+        """Return packed elements of a node; `short`: they stand in linear rows only, however long they are."""
+        rows = [{position: 1 << place for position, place in word} for word in words]
+        source = self._values[ref]
+        packed = forms.compose(from_rows(source.rows, rows), source)
+        elements = []
+        for index, word in enumerate(words):
+            form, value = forms.take(packed, np.array([index])), Packed(ref, word)
+            if not short and int(forms.entries(form)[0]) > LONG:
+                wire = self._builder.assign(form)
+                self.fills.append(Wire(int(wire[0]), value))
+                form = forms.of_wires(wire)
+            elements.append(_Element(form, value))
+        return elements
+
+    def _secret(self, name: str, place: int = 0) -> _Element:
+        wire = self._builder.new(1)
+        self.fills.append(Wire(int(wire[0]), Secret(name, place)))
+        return _Element(forms.of_wires(wire), Secret(name, place))
+
+    def _hash(self, elements: Sequence[_Element]) -> _Element:
+        digest, permutations = emit_chain(self._builder, [each.form for each in elements])
+        self.fills.append(Hash(permutations, tuple(each.value for each in elements)))
+        self._digests += 1
+        return _Element(digest, Digest(self._digests - 1))
+
+    def _publish(self, element: _Element, wire: int) -> None:
+        assert not isinstance(element.form, int)
+        self._builder.equal(element.form, forms.of_wires(np.array([wire])), "public")
+        self.fills.append(Wire(wire, element.value))
+
+
+def _constant(value: int) -> _Element:
+    return _Element(value, Constant(value))
