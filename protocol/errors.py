@@ -538,6 +538,14 @@ class SecretError(ProvingError):
     remedy = "Derive blinding and output key with `derive_blinding`."
 
 
+class StatementError(ProvingError):
+    """The public inputs are no statement of this program, or do not open to what was claimed."""
+
+    code = "PM-PRV-008"
+    exit_code = 5
+    remedy = "Check program and proof; a sealed or committed output opens only with the secrets of its own order."
+
+
 class BackendError(ProvingError):
     """A proof system is not there, not installed, or what is registered under its name is none."""
 

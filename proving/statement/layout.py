@@ -114,7 +114,8 @@ def layout_of(program: Program) -> Layout:
     """Return the layout of a program's statement.
 
     Raises:
-        CompileSettingsError: the statement has more words than a proof may carry.
+        CompileSettingsError: the statement has more words than a proof may carry, or its output cannot be a field
+            (too many elements, a name that is too long).
     """
     if program.revealed is None:
         raise ValueError("the program does not say what its statement reveals")
@@ -130,6 +131,7 @@ def layout_of(program: Program) -> Layout:
         count,
         bits,
     )
+    describe(layout.output_field)
     if (between := len(layout.order) - 2) > MAX_BETWEEN:
         raise CompileSettingsError(
             f"The statement has {between} words besides commitment and binding, and a proof carries {MAX_BETWEEN}: "
