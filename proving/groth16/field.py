@@ -48,8 +48,8 @@ def inverses(values: Sequence[int]) -> list[int]:
     return result
 
 
-def lagrange(power: int, at: int) -> list[int]:
-    """Return L_j(at) for the domain of 2^power points: 1 at the j-th root of unity, 0 at the others.
+def lagrange(power: int, at: int, first: int = 0, step: int = 1) -> list[int]:
+    """Return L_j(at) for the domain of 2^power points (1 at the j-th root of unity, 0 at the others), from `first`.
 
     Raises:
         ValueError: `at` lies in the domain.
@@ -58,11 +58,12 @@ def lagrange(power: int, at: int) -> list[int]:
     vanishing = (pow(at, size, R) - 1) % R
     if not vanishing:
         raise ValueError("the point lies in the domain")
-    roots = powers(root_of_unity(power), size)
+    root = root_of_unity(power)
+    roots = powers(pow(root, step, R), len(range(first, size, step)), pow(root, first, R))
     scale = vanishing * pow(size, -1, R) % R
     return [
-        root * scale % R * inverse % R
-        for root, inverse in zip(roots, inverses([at - root for root in roots]), strict=True)
+        each * scale % R * inverse % R
+        for each, inverse in zip(roots, inverses([at - each for each in roots]), strict=True)
     ]
 
 

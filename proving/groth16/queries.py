@@ -21,7 +21,7 @@ from proving.sparse import Array, Sparse
 LIMB_BITS = 16
 _SMALL = 1 << 30
 _CHUNK = 1 << 15
-"""Of sums of this many products of a coefficient below 2^30 with a limb, 2^61, an int64 holds each."""
+"""So many products of a coefficient below 2^30 and a limb sum to less than 2^61, carry included below 2^62."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,47 +56,58 @@ def queries_of(system: ConstraintSystem, secrets: Secrets) -> Queries:
     mixed = [(secrets.beta * u + secrets.alpha * v + w) % R for u, v, w in zip(a, b, c, strict=True)]
     (by_delta,) = inverses([secrets.delta])
     private = [each * by_delta % R for each in mixed[system.public + 1 :]]
-    h = [each * by_delta % R for each in lagrange(power + 1, secrets.tau)[1::2]]
+    h = [each * by_delta % R for each in lagrange(power + 1, secrets.tau, first=1, step=2)]
     return Queries(a, b, mixed[: system.public + 1], private, h)
 
 
 def combine(matrix: Sparse, weights: list[int]) -> list[int]:
-    """Return `weights * matrix` in the field: one residue for each column.
+    """Return `weights * matrix` in the field: one residue for each column."""
+    return _accumulate(matrix.values, matrix.row_of_entry(), matrix.indices, weights, matrix.width)
+
+
+def apply(matrix: Sparse, weights: list[int]) -> list[int]:
+    """Return `matrix * weights` in the field: one residue for each row."""
+    return _accumulate(matrix.values, matrix.indices, matrix.row_of_entry(), weights, matrix.rows)
+
+
+def _accumulate(values: Array, sources: Array, targets: Array, weights: list[int], size: int) -> list[int]:
+    """Add each value times the weight of its source to its target.
 
     Coefficients are small and many (the weights of a model), so the residues are cut into limbs that numpy can
     multiply exactly; large coefficients (of Poseidon) are few and take Python's integers.
     """
-    result = [0] * matrix.width
-    if not len(matrix.indices):
-        return result
-    rows = matrix.row_of_entry()
-    small = np.abs(matrix.values) < _SMALL if matrix.values.dtype != object else _is_small(matrix.values)
-    for row, column, value in zip(
-        rows[~small].tolist(), matrix.indices[~small].tolist(), matrix.values[~small].tolist(), strict=True
-    ):
-        result[column] = (result[column] + value * weights[row]) % R
-    values, columns, rows = matrix.values[small].astype(np.int64), matrix.indices[small], rows[small]
-    order = np.argsort(columns, kind="stable")
-    values, columns, rows = values[order], columns[order], rows[order]
-    starts = _starts(columns)
+    result = [0] * size
+    small = _is_small(values)
+    for value, source, target in zip(*(each[~small].tolist() for each in (values, sources, targets)), strict=True):
+        result[target] = (result[target] + value * weights[source]) % R
+    values, sources, targets = values[small].astype(np.int64), sources[small], targets[small]
+    order = np.argsort(targets, kind="stable")
+    values, sources, targets = values[order], sources[order], targets[order]
     limbs = np.frombuffer(b"".join(each.to_bytes(32, "little") for each in weights), "<u2").reshape(-1, 16)
-    totals = [0] * len(starts)
-    for limb in range(limbs.shape[1] if len(starts) else 0):
-        sums = np.add.reduceat(values * limbs[rows, limb].astype(np.int64), starts).tolist()
-        shift = LIMB_BITS * limb
-        totals = [total + (part << shift) for total, part in zip(totals, sums, strict=True)]
-    for column, total in zip(columns[starts].tolist() if len(starts) else (), totals, strict=True):
-        result[column] = (result[column] + total) % R
+    starts = _starts(targets)
+    if not len(starts):
+        return result
+    digits, carry = np.empty((len(starts), limbs.shape[1]), "<u2"), np.zeros(len(starts), np.int64)
+    for limb in range(limbs.shape[1]):
+        carry += np.add.reduceat(values * limbs[sources, limb].astype(np.int64), starts)
+        digits[:, limb] = carry & (1 << LIMB_BITS) - 1
+        carry >>= LIMB_BITS
+    data = digits.tobytes()
+    for index, (target, high) in enumerate(zip(targets[starts].tolist(), carry.tolist(), strict=True)):
+        low = int.from_bytes(data[32 * index : 32 * index + 32], "little")
+        result[target] = (result[target] + low + (high << 256)) % R
     return result
 
 
 def _is_small(values: Array) -> Array:
+    if values.dtype != object:
+        return np.abs(values) < _SMALL
     return np.fromiter((-_SMALL < each < _SMALL for each in values), bool, len(values))
 
 
-def _starts(columns: Array) -> Array:
-    """Return where runs of one column begin, long ones cut so that no sum passes an int64."""
-    if not len(columns):
+def _starts(targets: Array) -> Array:
+    """Return where runs of one target begin, long ones cut so that no sum passes an int64."""
+    if not len(targets):
         return np.zeros(0, np.int64)
-    changes = np.flatnonzero(np.diff(columns)) + 1
-    return np.union1d(np.concatenate(([0], changes)), np.arange(0, len(columns), _CHUNK))
+    changes = np.flatnonzero(np.diff(targets)) + 1
+    return np.union1d(np.concatenate(([0], changes)), np.arange(0, len(targets), _CHUNK))
