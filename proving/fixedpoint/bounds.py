@@ -3,7 +3,7 @@
 
 They decide how many bits each decomposition has, and show that nothing comes near the field's order. Intervals
 forget what two values have in common; where one row of a Linear takes both a ReLU and what it was taken of
-(absolute value, leaky ReLU), the two are looked at together.
+(absolute value, leaky ReLU), or a product and one of its factors (private weights), the two are looked at together.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from proving.fixedpoint.program import (
     Thermometer,
 )
 from proving.settings import InputRange
-from proving.sparse import SAFE, Array, Sparse, exact, times
+from proving.sparse import SAFE, Array, Sparse, exact, from_entries, times
 
 FIELD_SAFE_BITS = 240
 """Every intermediate stays below 2^240 in magnitude, clear of the field's 254 bits."""
@@ -148,8 +148,9 @@ def _linear(node: Linear, nodes: Sequence[Node], known: Sequence[Bounds]) -> Bou
     below, above = _sums(matrix, source.low, source.high)
     low = _add(node.bias, below)
     high = _add(node.bias, above)
-    for relu, whole in _relus_beside_their_source(node, nodes):
-        correction = _together(node, known, relu, whole)
+    used = np.zeros(len(matrix.indices), dtype=np.bool_)
+    for pair in _pairs(node, nodes, known):
+        correction = _together(node, known, pair, used)
         if correction is not None:
             low, high = _add(low, correction[0]), _add(high, correction[1])
     return Bounds(low, high)
@@ -172,52 +173,88 @@ def _add(left: Array, right: Array) -> Array:
     return total
 
 
-def _relus_beside_their_source(node: Linear, nodes: Sequence[Node]) -> list[tuple[int, int]]:
-    """Return the pairs of positions in `node.sources` of a ReLU without a shift and of what it was taken of."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pair:
+    """Two sources of a Linear, by their position: element i of `made` is made from element `of[i]` of `whole`.
+
+    It is the ReLU of it, or its product with a number between the bounds `factor`.
+    """
+
+    made: int
+    whole: int
+    of: Array
+    factor: Bounds | None
+
+
+def _pairs(node: Linear, nodes: Sequence[Node], known: Sequence[Bounds]) -> list[_Pair]:
     place = {ref: position for position, ref in enumerate(node.sources)}
     pairs = []
     for ref, position in place.items():
         each = nodes[ref]
-        if isinstance(each, Rescale) and each.relu and each.shift == 0 and each.source in place:
-            pairs.append((position, place[each.source]))
+        if isinstance(each, Rescale) and each.relu and each.shift == 0:
+            index = np.arange(known[ref].size, dtype=np.int64)
+            operands: list[tuple[Ref, Array, Bounds | None]] = [(each.source, index, None)]
+        elif isinstance(each, Multiply) and each.left != each.right:
+            operands = [(*_origin(each.right, nodes, known), known[each.left])]
+        else:
+            continue
+        pairs += [_Pair(position, place[whole], of, factor) for whole, of, factor in operands if whole in place]
     return pairs
 
 
-def _together(node: Linear, known: Sequence[Bounds], relu: int, whole: int) -> tuple[Array, Array] | None:
-    """Return what to add to both sums of each row: the interval of `a relu(x) + b x` less those of its terms.
+def _origin(ref: Ref, nodes: Sequence[Node], known: Sequence[Bounds]) -> tuple[Ref, Array]:
+    node = nodes[ref]
+    if isinstance(node, Gather) and len(node.sources) == 1:
+        return node.sources[0], node.index
+    return ref, np.arange(known[ref].size, dtype=np.int64)
 
-    The function is linear on either side of 0, so its extremes are at the ends of x's interval and at 0.
+
+def _together(node: Linear, known: Sequence[Bounds], pair: _Pair, used: Array) -> tuple[Array, Array] | None:
+    """Return what to add to both sums of each row: the interval of `a m + b x` less those of its terms.
+
+    With m = relu(x) that is linear on either side of 0, so its extremes are at the ends of x's interval and at 0; with
+    m = f x it is bilinear, and they are at the corners. An entry of the matrix is taken into account once: `used`.
     """
     matrix = node.matrix
     starts = np.cumsum([0, *(known[each].size for each in node.sources)])
-    size = known[node.sources[whole]].size
     row, column = matrix.row_of_entry(), matrix.indices
     key = row * matrix.width + column
-    mine = np.flatnonzero((column >= starts[relu]) & (column < starts[relu] + size))
-    partner = row[mine] * matrix.width + column[mine] - starts[relu] + starts[whole]
+    mine = np.flatnonzero((column >= starts[pair.made]) & (column < starts[pair.made + 1]))
+    place = column[mine] - starts[pair.made]
+    partner = row[mine] * matrix.width + starts[pair.whole] + pair.of[place]
+    _, which, often = np.unique(partner, return_inverse=True, return_counts=True)
     found = np.searchsorted(key, partner)
-    paired = (found < len(key)) & (key[np.minimum(found, len(key) - 1)] == partner)
-    mine, found = mine[paired], found[paired]
+    paired = (often[which] == 1) & (found < len(key))
+    paired[paired] = key[found[paired]] == partner[paired]
+    paired[paired] = ~used[mine[paired]] & ~used[found[paired]]
+    mine, found, place = mine[paired], found[paired], place[paired]
     if not len(mine):
         return None
-    element = column[found] - starts[whole]
-    bounds = known[node.sources[whole]].take(element)
-    a, b = matrix.values[mine].astype(object), matrix.values[found].astype(object)
-    low, high = bounds.low.astype(object), bounds.high.astype(object)
-    relu_low, relu_high = np.maximum(low, 0), np.maximum(high, 0)
-    ends = a * relu_low + b * low, a * relu_high + b * high
-    turn = np.where((low < 0) & (high > 0), 0, ends[0])
-    least = np.minimum(np.minimum(*ends), turn)
-    most = np.maximum(np.maximum(*ends), turn)
-    apart_low = np.where(a > 0, a * relu_low, a * relu_high) + np.where(b > 0, b * low, b * high)
-    apart_high = np.where(a > 0, a * relu_high, a * relu_low) + np.where(b > 0, b * high, b * low)
-    return _by_row(least - apart_low, row[mine], matrix.rows), _by_row(most - apart_high, row[mine], matrix.rows)
+    used[mine] = used[found] = True
+    made, whole = known[node.sources[pair.made]].take(place), known[node.sources[pair.whole]].take(pair.of[place])
+    factor = None if pair.factor is None else pair.factor.take(place)
+    a, b = matrix.values[mine], matrix.values[found]
+    peak = [max(abs(int(each.max())), abs(int(each.min()))) for each in (a, b)]
+    if peak[0] * made.magnitude + peak[1] * whole.magnitude >= SAFE // 4:
+        a, b = a.astype(object), b.astype(object)
+    ends = [a * made.low + b * whole.low, a * made.high + b * whole.high]
+    if factor is not None:
+        factors = factor.low.astype(object), factor.high.astype(object)
+        slopes = [exact(a * each + b) for each in factors]
+        ends = [slope * end for slope in slopes for end in (whole.low, whole.high)]
+    elif bool(np.any((whole.low < 0) & (whole.high > 0))):
+        ends.append(np.where((whole.low < 0) & (whole.high > 0), 0, ends[0]))
+    least, most = np.minimum.reduce(ends), np.maximum.reduce(ends)
+    apart = [np.where(a > 0, a * made.low, a * made.high) + np.where(b > 0, b * whole.low, b * whole.high)]
+    apart.append(np.where(a > 0, a * made.high, a * made.low) + np.where(b > 0, b * whole.high, b * whole.low))
+    return _by_row(least - apart[0], row[mine], matrix.rows), _by_row(most - apart[1], row[mine], matrix.rows)
 
 
 def _by_row(values: Array, row: Array, rows: int) -> Array:
-    sums = np.zeros(rows, dtype=object)
-    np.add.at(sums, row, values)
-    return exact(sums)
+    summed = from_entries(rows, 1, row, np.zeros(len(row), dtype=np.int64), values)
+    result = np.zeros(rows, dtype=summed.values.dtype)
+    result[np.flatnonzero(np.diff(summed.indptr))] = summed.values
+    return result
 
 
 def _product(left: Bounds, right: Bounds, same: bool) -> Bounds:

@@ -9,10 +9,12 @@ next affine map takes `low` into its bias.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from protocol.errors import CompileSettingsError, UnsupportedOperatorError
-from proving.fixedpoint import elementwise, largest, outputs, trees
+from proving.fixedpoint import elementwise, largest, outputs, private_weights, trees
 from proving.fixedpoint.affine import constant_scale, integer_map, to_integers
 from proving.fixedpoint.bounds import input_bounds
 from proving.fixedpoint.lowering import WIDE_BITS, Lowering, Value
@@ -36,12 +38,12 @@ def quantise(model: graph.Graph, settings: ModelSettings) -> Program:
     """
     _check_inputs(model, settings)
     lowering = Lowering(settings)
-    values = _Values(model, lowering)
     scores, link, labels = _target(model, settings)
+    values = _Values(model, lowering)
     value = values.of(scores)
     lowering.layer = "output"
     value = lowering.plain(value)
-    return _finished(lowering, value, link, labels)
+    return replace(_finished(lowering, value, link, labels), parameter_values=values.parameters)
 
 
 def _check_inputs(model: graph.Graph, settings: ModelSettings) -> None:
@@ -84,7 +86,6 @@ def _finished(lowering: Lowering, value: Value, link: graph.Link, labels: tuple[
         scales=tuple(lowering.scales),
         labels=tuple(lowering.labels),
         threshold=end.threshold,
-        parameter_values=None,
         revealed=end.revealed,
     )
     return without_dead_nodes(program)
@@ -102,15 +103,24 @@ class _Values:
     def __init__(self, model: graph.Graph, lowering: Lowering) -> None:
         self._model, self._lowering = model, lowering
         self._known: dict[graph.Ref, Value] = {}
+        self._private: private_weights.PrivateWeights | None = None
+
+    @property
+    def parameters(self) -> Array | None:
+        """The owner's weights, where they are private."""
+        return None if self._private is None else self._private.values
 
     def of(self, wanted: graph.Ref) -> Value:
-        for ref in needed(self._model.nodes, wanted):
-            if ref not in self._known:
-                self._lowering.layer = self._model.labels[ref] if self._model.labels else f"node {ref}"
-                self._known[ref] = self._lowered(self._model.nodes[ref])
+        model, lowering = self._model, self._lowering
+        refs = needed(model.nodes, wanted)
+        for ref in refs:
+            lowering.layer = model.labels[ref] if model.labels else f"node {ref}"
+            self._known[ref] = self._lowered(ref, model.nodes[ref])
+            if ref == 0 and private_weights.wanted(lowering.settings):
+                self._private = private_weights.PrivateWeights(lowering, model.nodes, refs)
         return self._known[wanted]
 
-    def _lowered(self, node: graph.Node) -> Value:
+    def _lowered(self, ref: graph.Ref, node: graph.Node) -> Value:
         lowering, known = self._lowering, self._known
         match node:
             case graph.Input():
@@ -120,7 +130,10 @@ class _Values:
             case graph.Gather():
                 return lowering.gathered([known[each] for each in node.sources], node.index)
             case graph.Linear():
-                return _linear(lowering, node, [known[each] for each in node.sources])
+                sources = [known[each] for each in node.sources]
+                if node.trained and self._private is not None:
+                    return _private_layer(lowering, self._private, ref, node, sources)
+                return _linear(lowering, node, sources)
             case graph.Multiply():
                 return elementwise.multiply(lowering, known[node.left], known[node.right])
             case graph.Divide():
@@ -212,6 +225,19 @@ def _linear(lowering: Lowering, node: graph.Linear, sources: list[Value]) -> Val
         narrow = [lowering.narrowed(each) for each in sources]
         value = _affine(lowering, node, narrow)
     return value
+
+
+def _private_layer(
+    lowering: Lowering,
+    private: private_weights.PrivateWeights,
+    ref: graph.Ref,
+    node: graph.Linear,
+    sources: list[Value],
+) -> Value:
+    """Products with weights are constraints, so what they multiply is rescaled to the precision of activations."""
+    for each in sources:
+        lowering.refuse_coded(each)
+    return private.layer(ref, node, [each if each.exact else lowering.narrowed(each) for each in sources])
 
 
 def _affine(lowering: Lowering, node: graph.Linear, sources: list[Value]) -> Value:
