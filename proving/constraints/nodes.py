@@ -7,7 +7,7 @@ from proving.constraints import forms
 from proving.constraints.builder import Builder
 from proving.constraints.emission import Emission
 from proving.constraints.forms import Form
-from proving.constraints.gadgets import arithmetic, decompositions, quotient, sources, thermometer
+from proving.constraints.gadgets import arithmetic, decompositions, piecewise, quotient, sources, thermometer
 from proving.constraints.uses import count_uses
 from proving.fixedpoint.bounds import Bounds, program_bounds
 from proving.fixedpoint.program import (
@@ -19,6 +19,7 @@ from proving.fixedpoint.program import (
     Multiply,
     NonNegative,
     Parameter,
+    Piecewise,
     Program,
     Quotient,
     Ref,
@@ -74,3 +75,5 @@ def _node(emission: Emission, ref: Ref, weights: Array | None) -> Form:
             return quotient.quotient(emission, ref, node)
         case Thermometer():
             return thermometer.thermometer(emission, ref, node)
+        case Piecewise():
+            return piecewise.piecewise(emission, node)

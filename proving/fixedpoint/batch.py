@@ -25,6 +25,7 @@ from proving.fixedpoint.program import (
     Multiply,
     NonNegative,
     Parameter,
+    Piecewise,
     Program,
     Quotient,
     Ref,
@@ -150,6 +151,23 @@ class Evaluator:
                 source = values[node.source][np.repeat(np.arange(len(lengths)), lengths)]
                 thresholds = np.array([each for row in node.thresholds for each in row], dtype=source.dtype)
                 return (source > thresholds[:, None]).astype(np.int64)
+            case Piecewise():
+                return self._piecewise(ref, node, values)
+
+    def _piecewise(self, ref: Ref, node: Piecewise, values: Sequence[Array]) -> Array:
+        thermometer = self.program.nodes[node.thermometer]
+        assert isinstance(thermometer, Thermometer)
+        counts = np.array([len(each) for each in thermometer.thresholds], dtype=np.int64)
+        ones, starts = values[node.thermometer], np.cumsum(counts) - counts
+        running = np.concatenate([np.zeros((1, ones.shape[1]), np.int64), np.cumsum(ones, axis=0)])
+        segment = running[starts + counts] - running[starts] + (starts + np.arange(len(counts)))[:, None]
+        kind = self._kind(ref)
+        source = values[node.source]
+        x = source.astype(kind) if kind is object else wrap(source)
+        lines = (node.slopes, node.intercepts)
+        slopes, intercepts = (each.astype(kind) if kind is object else wrap(each) for each in lines)
+        result: Array = slopes[segment] * x + intercepts[segment]
+        return result
 
     def _kind(self, ref: Ref) -> Any:
         return np.int64 if self._narrow[ref] else object

@@ -24,6 +24,7 @@ from proving.fixedpoint.program import (
     Node,
     NonNegative,
     Parameter,
+    Piecewise,
     Program,
     Quotient,
     Ref,
@@ -126,6 +127,10 @@ def _bounds(node: Node, nodes: Sequence[Node], known: Sequence[Bounds], inputs: 
             thresholds = exact([each for row in node.thresholds for each in row])
             source = known[node.source].take(np.repeat(np.arange(len(lengths)), lengths))
             return Bounds((source.low > thresholds).astype(np.int64), (source.high > thresholds).astype(np.int64))
+        case Piecewise():
+            thermometer = nodes[node.thermometer]
+            assert isinstance(thermometer, Thermometer) and thermometer.source == node.source
+            return _piecewise(node, thermometer.thresholds, known[node.source])
 
 
 def input_bounds(inputs: Sequence[InputRange]) -> Bounds:
@@ -266,6 +271,22 @@ def _product(left: Bounds, right: Bounds, same: bool) -> Bounds:
     high = np.maximum(np.maximum(ends[0], ends[1]), np.maximum(ends[2], ends[3]))
     if same:
         low = np.where((left.low <= 0) & (left.high >= 0), 0, np.minimum(ends[0], ends[3]))
+    return Bounds(exact(low), exact(high))
+
+
+def _piecewise(node: Piecewise, thresholds: Sequence[tuple[int, ...]], source: Bounds) -> Bounds:
+    """A segment's extremes are at its ends."""
+    elements = list(zip(source.low.tolist(), thresholds, source.high.tolist(), strict=True))
+    left = exact([end for low, each, _ in elements for end in (low, *(q + 1 for q in each))])
+    right = exact([end for _, each, high in elements for end in (*each, high)])
+    slopes = node.slopes
+    if source.magnitude * max(abs(int(slopes.max())), abs(int(slopes.min()))) >= SAFE // 4:
+        slopes = slopes.astype(object)
+    values = [_add(slopes * end, node.intercepts) for end in (left, right)]
+    counts = np.array([len(each) + 1 for each in thresholds], dtype=np.int64)
+    starts = np.cumsum(counts) - counts
+    low = np.minimum.reduceat(np.minimum(*values), starts)
+    high = np.maximum.reduceat(np.maximum(*values), starts)
     return Bounds(exact(low), exact(high))
 
 

@@ -20,6 +20,7 @@ from proving.fixedpoint.program import (
     Node,
     NonNegative,
     Parameter,
+    Piecewise,
     Program,
     Quotient,
     Ref,
@@ -54,11 +55,13 @@ def run(program: Program, raw_inputs: Sequence[int]) -> Trace:
     parameters = () if program.parameter_values is None else tuple(int(each) for each in program.parameter_values)
     values: list[Vector] = []
     for node in program.nodes:
-        values.append(value_of(node, values, unsigned, parameters))
+        values.append(value_of(node, program.nodes, values, unsigned, parameters))
     return Trace(tuple(values), values[program.scores])
 
 
-def value_of(node: Node, values: Sequence[Vector], inputs: Vector, parameters: Vector) -> Vector:
+def value_of(
+    node: Node, nodes: Sequence[Node], values: Sequence[Vector], inputs: Vector, parameters: Vector
+) -> Vector:
     """Return the vector of one node, given those of all earlier ones."""
     match node:
         case Input():
@@ -92,6 +95,15 @@ def value_of(node: Node, values: Sequence[Vector], inputs: Vector, parameters: V
         case Thermometer():
             pairs = zip(values[node.source], node.thresholds, strict=True)
             return tuple(int(x > threshold) for x, thresholds in pairs for threshold in thresholds)
+        case Piecewise():
+            thermometer = nodes[node.thermometer]
+            assert isinstance(thermometer, Thermometer)
+            result, first = [], 0
+            for x, thresholds in zip(values[node.source], thermometer.thresholds, strict=True):
+                segment = first + sum(x > threshold for threshold in thresholds)
+                result.append(int(node.slopes[segment]) * x + int(node.intercepts[segment]))
+                first += len(thresholds) + 1
+            return tuple(result)
 
 
 def _joined(values: Sequence[Vector], sources: Sequence[Ref]) -> Vector:

@@ -122,18 +122,32 @@ class Thermometer:
     """For each element i and each of its thresholds q: 1 where `x[i] > q`, else 0.
 
     `thresholds[i]` rise strictly and lie in `[low_i, high_i)` of the source's bounds; the outputs are ordered by i,
-    then by threshold. Trees use it, and functions of one variable: the ones pick the slope and the intercept of a
-    segment, which may be of any length. Costs (m+1) + 2(k+1) for m thresholds and k bits, and proves that x[i] is
-    within its bounds.
+    then by threshold. Trees are made of it, and Piecewise. Costs (m+1) + 2(k+1) for m thresholds and k bits of the
+    widest bucket between two, and proves that x[i] is within its bounds.
     """
 
     source: Ref
     thresholds: tuple[tuple[int, ...], ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Piecewise:
+    """A function of one variable on segments of any lengths: `y[i] = slopes[k] * x[i] + intercepts[k]`.
+
+    `source` x is also the source of the node `thermometer`, whose thresholds are where segments end; k is the number
+    of ones that element i has there, counted from the element's first segment: element i with m thresholds has m + 1
+    slopes and as many intercepts, one element's after the other's. One product each.
+    """
+
+    source: Ref
+    thermometer: Ref
+    slopes: Array
+    intercepts: Array
+
+
 Node = (
     Input | Parameter | Constant | Gather | Linear | Multiply | Rescale | Maximum | NonNegative | Select
-    | Quotient | Thermometer
+    | Quotient | Thermometer | Piecewise
 )
 
 
@@ -150,6 +164,8 @@ def sources_of(node: Node) -> tuple[Ref, ...]:
             return (node.condition, node.then, node.otherwise)
         case Rescale() | NonNegative() | Thermometer():
             return (node.source,)
+        case Piecewise():
+            return (node.source, node.thermometer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from proving.fixedpoint.program import (
     Node,
     NonNegative,
     Parameter,
+    Piecewise,
     Program,
     Quotient,
     Ref,
@@ -83,3 +84,5 @@ def moved_node(node: Node, place: dict[Ref, Ref]) -> Node:
             return NonNegative(place[node.source])
         case Thermometer():
             return Thermometer(place[node.source], node.thresholds)
+        case Piecewise():
+            return Piecewise(place[node.source], place[node.thermometer], node.slopes, node.intercepts)
