@@ -18,7 +18,6 @@ from proving.constraints.emission import LONG
 from proving.constraints.forms import Form
 from proving.constraints.gadgets.sources import WEIGHTS
 from proving.constraints.public_wires import PublicWires, public_wires
-from proving.constraints.witness import Given
 from proving.fixedpoint.program import Input, Parameter, Program, Ref
 from proving.settings import Reveal, WeightMode
 from proving.sparse import from_rows
@@ -70,6 +69,8 @@ def emit_statement(builder: Builder, program: Program, public: PublicWires, valu
         statement.weights(parameters, public.weight_commitment)
     statement.public_inputs(inputs, public)
     statement.binding(public.binding)
+    if len(public.weights):
+        statement.squared(int(public.weights[-1]), Secret(WEIGHT_BLINDING, 0))
     assert program.revealed is not None  # layout_of has refused it
     statement.outputs(program.revealed.ref, public)
     builder.steps.append(StatementStep(tuple(statement.fills)))
@@ -116,12 +117,16 @@ class _Statement:
             self._publish(element, public.threshold)
 
     def binding(self, wire: int) -> None:
-        """Square the binding: a public input that no constraint names would be dropped, and could be changed."""
-        self._builder.steps.append(Given(wire, BINDING))
+        self._builder.free.append(wire)
+        self.fills.append(Wire(wire, Secret(BINDING, 0)))
         self._binding = _Element(forms.of_wires(np.array([wire])), Secret(BINDING, 0))
+        self.squared(wire, Secret(BINDING, 0))
+
+    def squared(self, wire: int, value: Value) -> None:
+        """Square a public input that no other constraint names: it could be dropped, or changed in a proof."""
         form = forms.of_wires(np.array([wire]))
         square = self._builder.product(form, form, "binding")
-        self.fills.append(Wire(int(square[0]), Total((Secret(BINDING, 0),), power=2)))
+        self.fills.append(Wire(int(square[0]), Total((value,), power=2)))
 
     def outputs(self, ref: Ref, public: PublicWires) -> None:
         reveal = self._layout.output.reveal
@@ -162,6 +167,7 @@ class _Statement:
 
     def _secret(self, name: str, place: int = 0) -> _Element:
         wire = self._builder.new(1)
+        self._builder.free.append(int(wire[0]))
         self.fills.append(Wire(int(wire[0]), Secret(name, place)))
         return _Element(forms.of_wires(wire), Secret(name, place))
 
