@@ -21,6 +21,8 @@ from proving.constraints.system import ConstraintSystem
 from proving.sparse import Array, Sparse, exact
 
 MAX_R1CS_BYTES = 1 << 31
+CHUNK = 1 << 18
+"""So many coefficients are written at once."""
 _PRIME = BN254_SCALAR_ORDER.to_bytes(ELEMENT_BYTES, "little")
 _ORDER_LIMBS = np.frombuffer(_PRIME, dtype="<u8")
 _HEADER = struct.Struct("<I32sIIIIQI")
@@ -57,9 +59,11 @@ def _rows(system: ConstraintSystem) -> memoryview:
         place = np.arange(len(row), dtype=np.int64) - matrix.indptr[row]
         at = starts[row, side] + 1 + _ENTRY_WORDS * place
         data[at] = matrix.indices
-        halves = residues(matrix.values).astype("<u8", copy=False).view("<u4")
-        for word in range(halves.shape[1]):
-            data[at + 1 + word] = halves[:, word]
+        for begin in range(0, len(row), CHUNK):
+            part = slice(begin, begin + CHUNK)
+            halves = residues(matrix.values[part]).astype("<u8", copy=False).view("<u4")
+            for word in range(halves.shape[1]):
+                data[at[part] + 1 + word] = halves[:, word]
     return data.view(np.uint8).data
 
 
