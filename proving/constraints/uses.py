@@ -13,6 +13,7 @@ from proving.fixedpoint.program import (
     Maximum,
     Multiply,
     Node,
+    Piecewise,
     Program,
     Ref,
     Select,
@@ -66,6 +67,8 @@ def _copies(node: Node, source: Ref, mine: Array) -> Array | int:
             return mine + 1 if source in (node.otherwise, node.condition) else 1
         case Multiply():
             return mine + 1
+        case Piecewise():
+            return mine + 1 if source == node.source else 2
         case Thermometer():
             return 2
         case _:

@@ -19,6 +19,7 @@ from proving.fixedpoint.program import (
     Node,
     NonNegative,
     Parameter,
+    Piecewise,
     Program,
     Quotient,
     Ref,
@@ -87,6 +88,7 @@ class RandomProgram:
         makers = (
             self._constant, self._gather, self._linear, self._multiply, self._square, self._rescale, self._maximum,
             self._non_negative, self._select, self._quotient, self._thermometer,
+            self._piecewise,
         )
         for _ in range(steps):
             node = self.generator.choice(makers)()
@@ -193,6 +195,17 @@ class RandomProgram:
                 picked = list({self.generator.randrange(low, high) for _ in range(count)})
             thresholds.append(tuple(sorted(picked)))
         return Thermometer(ref, tuple(thresholds)) if any(thresholds) else None
+
+    def _piecewise(self) -> Node | None:
+        made = [(ref, node) for ref, node in enumerate(self.nodes) if isinstance(node, Thermometer)]
+        if not made:
+            return None
+        ref, thermometer = self.generator.choice(made)
+        if not self._narrow(thermometer.source):
+            return None
+        segments = sum(len(each) + 1 for each in thermometer.thresholds)
+        slopes, intercepts = ([self.generator.randint(-9, 9) for _ in range(segments)] for _ in range(2))
+        return Piecewise(thermometer.source, ref, exact(slopes), exact(intercepts))
 
 
 def random_program(seed: int, steps: int = 12, weights: WeightMode = WeightMode.CONSTANT) -> Program:

@@ -2,7 +2,8 @@
 """Piecewise: the ones of a thermometer pick a slope and an intercept; one product an element.
 
 Slope and intercept are the first segment's, and for each one the step to the next segment's: combinations, so they
-cost nothing. x is counted from its lower bound, which keeps the product's wire small.
+cost nothing. The slope is counted from the least, x from its lower bound, so that the product's wire is small and
+not negative. An element with one slope only costs nothing.
 """
 
 from __future__ import annotations
@@ -38,17 +39,18 @@ class Picked:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SlopeProducts:
-    """Wires from `first` on are the element's slope times its distance from `low`."""
+    """Wires from `first` on are the slope of each element times its distance from `low`."""
 
     first: int
     source: Ref
     thermometer: Ref
+    elements: Array
     slopes: Picked
     low: Array
 
     def fill(self, run: Run) -> None:
-        slopes = self.slopes.read(run.trace[self.thermometer])
-        distance = run.trace[self.source] - self.low
+        slopes = self.slopes.read(run.trace[self.thermometer])[self.elements]
+        distance = run.trace[self.source][self.elements] - self.low
         if forms.magnitude(slopes) * forms.magnitude(distance) >= SAFE:
             slopes = slopes.astype(object)
         run.put(self.first, slopes * distance)
@@ -59,16 +61,25 @@ def piecewise(emission: Emission, node: Piecewise) -> Form:
     thermometer = emission.program.nodes[node.thermometer]
     assert isinstance(thermometer, Thermometer)
     counts = np.array([len(each) for each in thermometer.thresholds], dtype=np.int64)
-    low = emission.low(node.source)
-    # slope * x + intercept = slope * (x - low) + (intercept + slope * low)
-    lifted = node.slopes.astype(object) * np.repeat(low, counts + 1) + node.intercepts
-    slopes, intercepts = _picked(node.slopes, counts), _picked(exact(lifted), counts)
+    starts = np.cumsum(counts + 1) - (counts + 1)
+    least, most = np.minimum.reduceat(node.slopes, starts), np.maximum.reduceat(node.slopes, starts)
+    level = np.asarray(least == most, dtype=bool)
+    # slope x + intercept = (slope - a)(x - low) + a x + (intercept + (slope - a) low), and slope - a is not negative.
+    a, low = np.where(level, least, np.minimum(least, 0)), emission.low(node.source)
+    above = node.slopes.astype(object) - np.repeat(a, counts + 1)
+    lifted = above * np.repeat(low, counts + 1) + node.intercepts
+    slopes, intercepts = _picked(exact(above), counts), _picked(exact(lifted), counts)
+    sloped = np.flatnonzero(~level)
+    distance = forms.shift(emission.factor(node.source, sloped), -low[sloped])
     ones = emission.values[node.thermometer]
-    elements = np.arange(len(counts), dtype=np.int64)
-    distance = forms.shift(emission.factor(node.source, elements), exact(-low.astype(object)))
-    wires = emission.builder.product(slopes.form(ones), distance, "slope")
-    emission.builder.steps.append(SlopeProducts(int(wires[0]), node.source, node.thermometer, slopes, low))
-    return forms.add(forms.of_wires(wires), intercepts.form(ones))
+    wires = emission.builder.product(forms.take(slopes.form(ones), sloped), distance, "slope")
+    step = SlopeProducts(int(wires[0]) if len(wires) else 0, node.source, node.thermometer, sloped, slopes, low[sloped])
+    emission.builder.steps.append(step)
+    linear = forms.add(forms.scale(exact(a), emission.values[node.source]), intercepts.form(ones))
+    products = forms.scatter(len(counts), [
+        (sloped, forms.of_wires(wires)), (np.flatnonzero(level), forms.constant(np.zeros(int(level.sum()), np.int64)))
+    ])
+    return forms.add(linear, products)
 
 
 def _picked(values: Array, counts: Array) -> Picked:

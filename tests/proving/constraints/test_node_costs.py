@@ -20,6 +20,7 @@ from proving.fixedpoint.program import (
     Node,
     NonNegative,
     Parameter,
+    Piecewise,
     Quotient,
     Rescale,
     Select,
@@ -138,6 +139,12 @@ def test_a_flag_is_its_own_thermometer() -> None:
 
 def test_a_thermometer_of_single_numbers_is_one_row_more_than_its_buckets() -> None:
     assert last_cost(Thermometer(0, ((0, 1, 2),)), bits=2) == 4 + 1
+
+
+def test_a_function_costs_its_thermometer_and_a_product_or_nothing_if_its_slopes_are_equal() -> None:
+    thermometer = Thermometer(0, ((9,),))
+    assert last_cost(thermometer, Piecewise(0, 1, exact([2, -2]), exact([0, 36]))) == 1
+    assert last_cost(thermometer, Piecewise(0, 1, exact([3, 3]), exact([0, 7]))) == 0
 
 
 @pytest.mark.parametrize(("mode", "rows"), [(WeightMode.FOLDED, 0), (WeightMode.POSEIDON, 3 * 6)])

@@ -78,7 +78,7 @@ def test_a_changed_wire_breaks_a_row(choice: tuple[int, WeightMode], generator: 
 
 def test_random_programs_have_every_kind_of_node() -> None:
     seen = Counter(type(node).__name__ for seed in range(40) for node in random_program(seed).nodes)
-    assert len(seen) == 11 and min(seen.values()) >= 10  # all but Parameter
+    assert len(seen) == 12 and min(seen.values()) >= 10  # all but Parameter
 
 
 @pytest.mark.parametrize("mode", WeightMode)
