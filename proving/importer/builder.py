@@ -11,7 +11,7 @@ import numpy as np
 
 from protocol.errors import ModelTooLargeError, WeightError
 from proving.importer import rows
-from proving.importer.graph import Apply, Constant, Function, Gather, Linear, Node, Ref, Relu, Round, Rounding
+from proving.importer.graph import Apply, Constant, Function, Gather, Linear, Node, Ref, Relu, Round, Rounding, Scaler
 from proving.importer.limits import MAX_ELEMENTS, MAX_ENTRIES, MAX_MAGNITUDE
 from proving.importer.values import Elements, Value, Variable
 from proving.sparse import Array, Sparse
@@ -49,6 +49,8 @@ class Builder:
         self.labels: list[str] = []
         self.label = ""
         self.origins: dict[Ref, Origin] = {}
+        self.scalers: dict[Ref, tuple[Elements, Scaler]] = {}
+        """Affine maps that are an ml Scaler: what it reads, and its numbers."""
         self._starts: list[int] = [0]
         self._entries = 0
 

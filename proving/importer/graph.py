@@ -186,7 +186,7 @@ class Tree:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scaler:
-    """`y[i] = (x[i] - offset[i]) * scale[i]`, each operation rounded to float32, as a runtime does (ai.onnx.ml Scaler)."""
+    """`y[i] = (x[i] - offset[i]) * scale[i]`, each operation rounded to float32, as a runtime does (ml's Scaler)."""
 
     offset: Array
     scale: Array

@@ -117,8 +117,11 @@ def _value(node: Node, values: list[Any], inputs: Any) -> Any:
         case ArgMax(source, groups, last):
             taken = values[source][groups]
             return groups.shape[1] - 1 - taken[:, ::-1].argmax(axis=1) if last else taken.argmax(axis=1)
-        case Trees(source, base, trees):
-            return np.array(base) + sum(np.array(_leaf(each, values[source])) for each in trees)
+        case Trees(source, base, trees, scaler):
+            features = values[source].astype(np.float32)
+            if scaler is not None:
+                features = (features - scaler.offset.astype(np.float32)) * scaler.scale.astype(np.float32)
+            return np.array(base) + sum(np.array(_leaf(each, features)) for each in trees)
 
 
 def _linear(node: Linear, values: list[Any]) -> Any:

@@ -14,13 +14,15 @@ from proving.importer.operators import (
     normalisation,
     pooling,
     probability,
+    quantised,
     reduction,
     shape,
     trees,
 )
 from proving.importer.reader import ML
 
-_ONNX = (activations, convolution, elementwise, linear, logic, normalisation, pooling, probability, reduction, shape)
+_ONNX = (activations, convolution, elementwise, linear, logic, normalisation, pooling, probability,
+         quantised, reduction, shape)
 _ML = (classical, trees)
 
 RULES: dict[tuple[str, str], Rule] = {

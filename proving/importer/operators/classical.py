@@ -11,7 +11,7 @@ from onnx import TensorProto
 from proving.importer import arithmetic
 from proving.importer.builder import Builder, Origin, Reading
 from proving.importer.call import Call, Rules
-from proving.importer.graph import Comparison, Function
+from proving.importer.graph import Comparison, Function, Scaler
 from proving.importer.operators.classifiers import class_labels, many_scores, one_score
 from proving.importer.operators.elementwise import absolute
 from proving.importer.operators.labels import named
@@ -49,6 +49,8 @@ def _scaler(call: Call) -> Value:
     column = np.broadcast_to(np.arange(width, dtype=np.int64), value.shape).reshape(-1)
     ties = None if len(factors) == width else column
     found = call.builder.elementwise(value.elements, np.array(factors), offsets, True, ties, ties)
+    single = np.broadcast_to(offset.values, (width,)), np.broadcast_to(scale.values, (width,))
+    call.builder.scalers[len(call.builder.nodes) - 1] = value.elements, Scaler(*map(np.array, single))
     return Variable(found)
 
 

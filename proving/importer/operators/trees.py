@@ -162,8 +162,11 @@ def _ensemble(call: Call, prefix: str, scores: dict[int, int], base: tuple[float
     built = tuple(build_tree(node, root, rows, leaves, nothing, features.shape[1])
                   for root in _roots(node, trees, rows))
     _check_thresholds(node, built, call.value().type)
-    source = call.builder.vector(features)
-    return call.builder.emit(Trees(source, base, built), len(scores))[None, :]
+    source, scaler = call.builder.vector(features), None
+    if source in call.builder.scalers:
+        elements, scaler = call.builder.scalers[source]
+        source = call.builder.vector(elements)
+    return call.builder.emit(Trees(source, base, built, scaler), len(scores))[None, :]
 
 
 def _check_thresholds(node: Node, trees: tuple[Tree, ...], kind: int) -> None:

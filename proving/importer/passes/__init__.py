@@ -5,8 +5,12 @@ from __future__ import annotations
 
 from proving.importer.graph import Graph
 from proving.importer.passes.dead import without_dead_nodes
+from proving.importer.passes.elementwise import merge_elementwise
+from proving.importer.passes.pooling import maximum_before_relu
 
 
 def simplify(graph: Graph) -> Graph:
     """Return the graph after all passes."""
-    return without_dead_nodes(graph)
+    graph = without_dead_nodes(graph)
+    graph = maximum_before_relu(graph)
+    return without_dead_nodes(merge_elementwise(graph))

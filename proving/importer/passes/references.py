@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A node's references to earlier nodes, and its size."""
+"""A node's references to earlier nodes, and the sizes of nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from proving.importer.graph import (
@@ -55,3 +55,29 @@ def renumbered(node: Node, places: Mapping[Ref, Ref]) -> Node:
                            otherwise=places[node.otherwise])
         case Relu() | Maximum() | Apply() | Round() | ArgMax() | Trees():
             return replace(node, source=places[node.source])
+
+
+def sizes(nodes: Sequence[Node]) -> list[int]:
+    """Return how many elements each node yields."""
+    found: list[int] = []
+    for node in nodes:
+        match node:
+            case Input():
+                found.append(node.size)
+            case Constant():
+                found.append(len(node.values))
+            case Gather():
+                found.append(len(node.index))
+            case Linear():
+                found.append(node.matrix.rows)
+            case Maximum() | ArgMax():
+                found.append(len(node.groups))
+            case Trees():
+                found.append(len(node.base))
+            case Multiply() | Divide() | Compare():
+                found.append(found[node.left])
+            case Select():
+                found.append(found[node.then])
+            case Relu() | Apply() | Round():
+                found.append(found[node.source])
+    return found
