@@ -10,7 +10,7 @@ import numpy as np
 
 from protocol.errors import CompileSettingsError
 from proving.fixedpoint.bounds import Bounds, bounds_of
-from proving.fixedpoint.program import Gather, Linear, Node, Ref, Rescale
+from proving.fixedpoint.program import Approximation, Gather, Linear, Node, Ref, Rescale
 from proving.settings import ModelSettings
 from proving.sparse import SAFE, Array, Sparse, diagonal, exact
 
@@ -60,6 +60,7 @@ class Lowering:
         self.scales: list[int] = []
         self.labels: list[str] = []
         self.bounds: list[Bounds] = []
+        self.approximations: list[Approximation] = []
 
     @property
     def precision(self) -> int:
@@ -75,6 +76,10 @@ class Lowering:
         self.labels.append(self.layer)
         self.bounds.append(bounds)
         return len(self.nodes) - 1
+
+    def note(self, approximation: Approximation) -> None:
+        """Record what a layer is off."""
+        self.approximations.append(approximation)
 
     def bits(self, ref: Ref) -> int:
         """Return how many bits the largest value of a node has."""

@@ -184,12 +184,22 @@ class Revealed:
     scale: int
 
 
+@dataclass(frozen=True, slots=True)
+class Approximation:
+    """A layer's function is off by at most `error`, or by `error` times its value where that is above 1."""
+
+    label: str
+    function: str
+    error: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
     """A whole model in integers.
 
     `inputs` and `output`, `weights`: as in proving/settings.py. `scores` is the vector that the output speaks of, at
     `scale_bits` fractional bits. `scales[ref]` and `labels[ref]` are for reports.
+    `approximations` are for reports too.
     `parameter_values` (int64, size of the Parameter node, unsigned) are no part of the circuit.
     `threshold` is the integer, at the score's scale, of a predicate with a constant threshold. Where the threshold is a
     public input (`output.threshold_public`), it is the last field of `inputs`, one element at the scale `score_bits`,
@@ -207,3 +217,4 @@ class Program:
     threshold: int | None = None
     parameter_values: Array | None = None
     revealed: Revealed | None = None
+    approximations: tuple[Approximation, ...] = ()

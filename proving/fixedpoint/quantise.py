@@ -13,12 +13,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from protocol.errors import CompileSettingsError, UnsupportedOperatorError
-from proving.fixedpoint import elementwise, largest, outputs, private_weights, trees
+from protocol.errors import CompileSettingsError
+from proving.fixedpoint import elementwise, functions, largest, outputs, private_weights, trees
 from proving.fixedpoint.affine import constant_scale, integer_map, to_integers
 from proving.fixedpoint.bounds import input_bounds
 from proving.fixedpoint.lowering import WIDE_BITS, Lowering, Value
 from proving.fixedpoint.passes.dead import without_dead_nodes
+from proving.fixedpoint.passes.softmax import below_maximum
 from proving.fixedpoint.program import Constant, Gather, Input, Linear, Program
 from proving.importer import graph
 from proving.settings import Encoding, InputRange, ModelSettings
@@ -87,6 +88,7 @@ def _finished(lowering: Lowering, value: Value, link: graph.Link, labels: tuple[
         labels=tuple(lowering.labels),
         threshold=end.threshold,
         revealed=end.revealed,
+        approximations=tuple(lowering.approximations),
     )
     return without_dead_nodes(program)
 
@@ -148,7 +150,9 @@ class _Values:
                 operands = (known[each] for each in (node.condition, node.then, node.otherwise))
                 return elementwise.select(lowering, *operands)
             case graph.Apply():
-                raise UnsupportedOperatorError(f"{node.function} in layer {lowering.layer!r} has no circuit yet.")
+                sizes = {each: value.size for each, value in known.items()}
+                below = node.function is graph.Function.EXP and below_maximum(self._model.nodes, sizes, node.source)
+                return functions.apply(lowering, known[node.source], node.function, most=0 if below else None)
             case graph.Round():
                 return elementwise.rounded(lowering, known[node.source], node.rounding)
             case graph.ArgMax():
