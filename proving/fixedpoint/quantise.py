@@ -58,11 +58,12 @@ def _check_inputs(model: graph.Graph, settings: ModelSettings) -> None:
 def _target(model: graph.Graph, settings: ModelSettings) -> tuple[graph.Ref, graph.Link, tuple[str, ...]]:
     """Return what is computed: the head's scores, or one of the model's own outputs."""
     wanted = settings.output.target
+    if wanted in ("scores", "label"):
+        # Also where an output of the model has this name: skl2onnx calls its own label so.
+        return model.head.scores, model.head.link, model.head.labels
     for output in model.outputs:
         if output.name == wanted:
             return output.ref, graph.Link.NONE, ()
-    if wanted in ("scores", "label"):
-        return model.head.scores, model.head.link, model.head.labels
     known = ", ".join(repr(each.name) for each in model.outputs)
     raise CompileSettingsError(f"The model has no output {wanted!r}; choose scores, label, or one of {known}.")
 
