@@ -226,9 +226,21 @@ def compare(builder: Builder, comparison: Comparison, left: Value, right: Value)
                      Comparison.EQUAL: np.equal}[comparison]
         return fold(operation, left, right, kind=BOOLEAN)
     shape = common_shape(left, right)
+    if (settled := _against_infinity(comparison, left, right)) is not None:
+        return Fixed(np.full(shape, settled), BOOLEAN)
     first, second = expand(builder.variable(left), shape), expand(builder.variable(right), shape)
     node = Compare(comparison, builder.vector(first), builder.vector(second))
     return Variable(builder.emit(node, first.size).reshape(shape), BOOLEAN)
+
+
+def _against_infinity(comparison: Comparison, left: Value, right: Value) -> bool | None:
+    """Return how a number compares with infinity, or None if neither side is that."""
+    for value, sign in ((left, 1.0), (right, -1.0)):
+        if isinstance(value, Fixed) and value.values.size and bool(np.isinf(value.numbers).all()):
+            signs = np.unique(np.sign(value.numbers))
+            if len(signs) == 1:
+                return comparison is not Comparison.EQUAL and bool(signs[0] == sign)
+    return None
 
 
 def select(builder: Builder, condition: Value, then: Value, otherwise: Value) -> Value:

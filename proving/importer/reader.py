@@ -28,7 +28,7 @@ from proving.importer.limits import (
     MIN_OPSET,
 )
 from proving.importer.node import Node
-from proving.importer.values import BOOLEAN, FLOATS, INTEGERS, TEXT, Fixed
+from proving.importer.values import BOOLEAN, FLOATS, INTEGERS, SMALL_FLOATS, TEXT, Fixed
 from proving.importer.wire import check_fields
 
 ML = "ai.onnx.ml"
@@ -201,7 +201,7 @@ def fixed(tensor: TensorProto, trained: bool = False) -> Fixed:
 
 def from_array(array: NDArray[Any], kind: int, name: str, trained: bool = False) -> Fixed:
     """Return an array as a known tensor; see `fixed`."""
-    if kind in FLOATS:
+    if kind in FLOATS | SMALL_FLOATS:
         values = array.astype(np.float64)
         if values.size > 1 and not bool(np.isfinite(values).all()):
             raise WeightError(f"A number in {name!r:.80} is NaN or infinite.")
@@ -222,13 +222,15 @@ def _input(value: ValueInfoProto) -> ModelInput:
     if not value.type.HasField("tensor_type"):
         raise UnsupportedOperatorError(f"Input {value.name!r:.80} is not a tensor.")
     kind = value.type.tensor_type
-    if kind.elem_type not in FLOATS | INTEGERS | {BOOLEAN}:
+    if kind.elem_type not in FLOATS | SMALL_FLOATS | INTEGERS | {BOOLEAN}:
         raise UnsupportedOperatorError(f"Input {value.name!r:.80} is not a tensor of numbers.")
     if not kind.HasField("shape") or len(kind.shape.dim) > MAX_RANK:
         raise UnsupportedOperatorError(f"Input {value.name!r:.80} has no fixed shape.")
     shape: list[int] = []
     for axis, dim in enumerate(kind.shape.dim):
         size = int(dim.dim_value) if dim.HasField("dim_value") else 0
+        if size == 0 and dim.HasField("dim_value"):
+            raise UnsupportedOperatorError(f"Input {value.name!r:.80} is empty.")
         if size <= 0 and axis == 0:
             size = 1
         if size <= 0:

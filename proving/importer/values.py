@@ -18,8 +18,14 @@ from onnx import TensorProto
 Elements = NDArray[np.int64]
 """Numbers of elements, in a tensor's shape."""
 
-FLOATS = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})
-INTEGER_BITS = {
+FLOATS: frozenset[int] = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})
+SMALL_FLOATS: frozenset[int] = frozenset({
+    TensorProto.FLOAT8E4M3FN, TensorProto.FLOAT8E4M3FNUZ, TensorProto.FLOAT8E5M2, TensorProto.FLOAT8E5M2FNUZ,
+    TensorProto.FLOAT8E8M0, TensorProto.FLOAT4E2M1,
+})
+"""Floats that are read as the numbers they are, but never rounded to."""
+INTEGER_BITS: dict[int, tuple[int, int]] = {
+    TensorProto.INT2: (-2, 1), TensorProto.UINT2: (0, 3),
     TensorProto.INT4: (-8, 7), TensorProto.UINT4: (0, 15),
     TensorProto.INT8: (-(1 << 7), (1 << 7) - 1), TensorProto.UINT8: (0, (1 << 8) - 1),
     TensorProto.INT16: (-(1 << 15), (1 << 15) - 1), TensorProto.UINT16: (0, (1 << 16) - 1),

@@ -37,9 +37,13 @@ def _batch(call: Call) -> Value:
                     value.type)
 
 
-def standardised(builder: Builder, table: Elements, epsilon: float, centred: bool = True) -> Elements:
-    """Return (x - mean) / sqrt(mean of squares + epsilon) for each row of a table."""
+def standardised(builder: Builder, table: Elements, epsilon: float, centred: bool = True) -> tuple[Value, ...]:
+    """Return (x - mean) / sqrt(mean of squares + epsilon) for each row of a table, the mean, and the divisor.
+
+    Without centring there is no mean, and that place holds the rows themselves.
+    """
     value: Value = Variable(table)
+    mean: Value = value
     count = np.array(table.shape[1])
     if centred:
         mean = Variable(averages(builder, table, count)[:, None])
@@ -48,9 +52,7 @@ def standardised(builder: Builder, table: Elements, epsilon: float, centred: boo
     assert isinstance(squares, Variable)
     variance = Variable(averages(builder, squares.elements, count)[:, None])
     deviation = arithmetic.apply(builder, arithmetic.add(builder, variance, number(epsilon)), Function.SQRT)
-    result = arithmetic.divide(builder, value, deviation)
-    assert isinstance(result, Variable)
-    return result.elements
+    return arithmetic.divide(builder, value, deviation), mean, deviation
 
 
 def _affine(builder: Builder, value: Value, scale: Value | None, bias: Value | None) -> Value:
@@ -59,14 +61,24 @@ def _affine(builder: Builder, value: Value, scale: Value | None, bias: Value | N
     return value if bias is None else arithmetic.add(builder, value, bias)
 
 
-def _layer(call: Call, centred: bool = True) -> Value:
-    if any(call.node.outputs[1:]):
-        raise call.node.unsupported("returns its statistics, which is not supported")
+def _reshaped(value: Value, shape: tuple[int, ...], kind: int) -> Variable:
+    assert isinstance(value, Variable)
+    return Variable(value.elements.reshape(shape), kind)
+
+
+def _layer(call: Call, centred: bool = True) -> tuple[Value, ...]:
+    """Return the normalised tensor and, where they are asked for, mean and inverse deviation."""
     value = call.variable()
     axis = call.axis(call.node.integer("axis", -1), len(value.shape))
     table = value.elements.reshape(-1, math.prod(value.shape[axis:]))
-    normal = standardised(call.builder, table, call.node.number("epsilon", 1e-5), centred)
-    return _affine(call.builder, Variable(normal.reshape(value.shape), value.type), call.value(1), call.optional(2))
+    normal, mean, deviation = standardised(call.builder, table, call.node.number("epsilon", 1e-5), centred)
+    shaped = _reshaped(normal, value.shape, value.type)
+    result = _affine(call.builder, shaped, call.value(1), call.optional(2))
+    if not any(call.node.outputs[1:]):
+        return (result,)
+    inverse = arithmetic.divide(call.builder, number(1.0), deviation)
+    shape = value.shape[:axis] + (1,) * (len(value.shape) - axis)
+    return result, _reshaped(mean, shape, value.type), _reshaped(inverse, shape, value.type)
 
 
 def _channelwise(call: Call, groups: int) -> Value:
@@ -74,9 +86,9 @@ def _channelwise(call: Call, groups: int) -> Value:
     if len(value.shape) < 2 or groups < 1 or value.shape[1] % groups:
         raise call.node.malformed("has a number of groups that does not divide its channels")
     table = value.elements.reshape(value.shape[0] * groups, -1)
-    normal = standardised(call.builder, table, call.node.number("epsilon", 1e-5)).reshape(value.shape)
+    normal = standardised(call.builder, table, call.node.number("epsilon", 1e-5))[0]
     scale, bias = (_per_channel(call, call.constant(index), value) for index in (1, 2))
-    return _affine(call.builder, Variable(normal, value.type), scale, bias)
+    return _affine(call.builder, _reshaped(normal, value.shape, value.type), scale, bias)
 
 
 def _per_channel(call: Call, fixed: Fixed, value: Variable) -> Fixed:
@@ -90,10 +102,11 @@ def _mean_variance(call: Call) -> Value:
     value = call.variable()
     axes = call.axes(call.node.integers("axes", (0, 2, 3)), len(value.shape))
     table, _ = grouped(value.elements, axes, True)
-    normal = standardised(call.builder, table, 1e-9)
+    normal = standardised(call.builder, table, 1e-9)[0]
+    assert isinstance(normal, Variable)
     kept = [each for each in range(len(value.shape)) if each not in axes]
     order = [*kept, *axes]
-    spread = normal.reshape([value.shape[each] for each in order])
+    spread = normal.elements.reshape([value.shape[each] for each in order])
     return Variable(spread.transpose(np.argsort(order)), value.type)
 
 
@@ -118,5 +131,5 @@ RULES: Rules = {
     "LayerNormalization": _layer,
     "LpNormalization": _lp,
     "MeanVarianceNormalization": _mean_variance,
-    "RMSNormalization": lambda call: _layer(call, False),
+    "RMSNormalization": lambda call: _layer(call, False)[0],
 }

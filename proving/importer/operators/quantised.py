@@ -69,8 +69,6 @@ def _quantize(call: Call) -> Value:
 
 def _dequantize(call: Call) -> Value:
     value = call.value()
-    if value.type not in INTEGER_BITS:
-        raise call.node.unsupported(f"reads element type {value.type}, which is no integer")
     scale = _along_axis(call, call.constant(1), value.shape)
     assert scale is not None
     return dequantise(call, value, scale, _along_axis(call, call.fixed(2), value.shape))

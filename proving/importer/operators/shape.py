@@ -16,7 +16,7 @@ from proving.importer.call import Call, Rules
 from proving.importer.limits import MAX_ELEMENTS, MAX_RANK
 from proving.importer.reader import fixed as read_tensor
 from proving.importer.reader import from_array
-from proving.importer.values import INTEGERS, Fixed, Value, Variable
+from proving.importer.values import INTEGERS, SMALL_FLOATS, Fixed, Value, Variable
 from proving.sparse import Array
 
 
@@ -272,8 +272,9 @@ def _space_to_depth(call: Call) -> Value:
 
     def move(x: Array) -> Array:
         n, c, h, w = x.shape
-        split = x.reshape(n, c, h // block, block, w // block, block).transpose(0, 3, 5, 1, 2, 4)
-        return split.reshape(n, c * block**2, h // block, w // block)
+        split = x.reshape(n, c, h // block, block, w // block, block)
+        order = (0, 3, 5, 1, 2, 4) if call.node.text("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
+        return split.transpose(order).reshape(n, c * block**2, h // block, w // block)
 
     return moved(call.value(), move)
 
@@ -309,12 +310,9 @@ def _cast(call: Call) -> Value:
 
 
 def _cast_to(call: Call, value: Value, kind: int) -> Value:
-    if kind not in SUPPORTED_TYPES or value.type not in SUPPORTED_TYPES:
-        raise call.node.unsupported(f"casts to or from element type {kind}, which is not supported")
+    if kind not in arithmetic.NUMERIC or value.type not in arithmetic.NUMERIC | SMALL_FLOATS:
+        raise call.node.unsupported(f"casts element type {value.type} to {kind}, which is not supported")
     return arithmetic.cast(call.builder, value, kind)
-
-
-SUPPORTED_TYPES = arithmetic.NUMERIC
 
 
 def _constant(call: Call) -> Value:
