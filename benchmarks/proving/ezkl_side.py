@@ -12,9 +12,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from benchmarks.proving import capped
 from benchmarks.proving.models import BenchmarkModel
 from benchmarks.proving.verifier_gas import measure_gas
+from proving.backends import limited_process
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = ROOT / "build" / "bench-ezkl"
@@ -40,14 +40,14 @@ def measure(model: BenchmarkModel, build: Path, seconds: float = SECONDS) -> Fie
     figures: Fields = {"status": "done", "scale": SCALE}
     for stage in STAGES:
         left = seconds - figures.get("total_s", 0.0)
-        usage = capped.run(
+        usage = limited_process.run(
             [str(ENVIRONMENT / "bin" / "python"), "-m", "benchmarks.proving.ezkl_stage", stage, str(job)],
             memory_bytes=MEMORY_BYTES, seconds=left, environment=_environment(folder), folder=ROOT,
         )  # fmt: skip
         figures["total_s"] = figures.get("total_s", 0.0) + usage.seconds
         figures[f"{stage}_peak_bytes"] = usage.peak_bytes
-        if usage.end is not capped.End.DONE:
-            return figures | {"status": _status(stage, usage)}
+        if usage.end is not limited_process.End.DONE:
+            return figures | {"status": status_of(stage, usage)}
         figures |= json.loads(usage.output.strip().splitlines()[-1])
         if stage == "compile":
             # The SRS is the same for every model of its size: it is made once and does not count against one.
@@ -57,10 +57,11 @@ def measure(model: BenchmarkModel, build: Path, seconds: float = SECONDS) -> Fie
     return figures
 
 
-def _status(stage: str, usage: capped.Usage) -> str:
-    if usage.end is capped.End.MEMORY:
+def status_of(stage: str, usage: limited_process.Usage) -> str:
+    """Say how a stage ended that was not done."""
+    if usage.end is limited_process.End.MEMORY:
         return f"did not finish: {stage} beyond {MEMORY_BYTES >> 30} GiB"
-    if usage.end is capped.End.TIME:
+    if usage.end is limited_process.End.TIME:
         return f"did not finish: {stage} beyond the time limit"
     lines = [line for line in (usage.errors + usage.output).strip().splitlines() if line.strip()]
     reason = next((line for line in reversed(lines) if "Error" in line), lines[-1] if lines else "no message")

@@ -19,6 +19,8 @@ from typing import Any
 import ezkl
 import numpy as np
 
+from benchmarks.proving.decisions import decisions
+
 CALIBRATION_ROWS = 8
 PROOFS = 3
 VERIFICATIONS = 5
@@ -130,11 +132,6 @@ async def _write_verifier(folder: Path, srs: str) -> None:
         # It writes the source first and then wants to download a compiler for the ABI, which nobody needs here.
         if "svm" not in str(error) or not source.is_file():
             raise
-
-
-def decisions(scores: Any) -> Any:
-    """Return the class of each row: largest score, or the sign where there is one score only."""
-    return scores[:, 0] > 0 if scores.shape[1] == 1 else scores.argmax(axis=1)
 
 
 def _inputs(job: Job) -> Any:

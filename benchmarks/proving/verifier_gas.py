@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Gas of EZKL's own Solidity verifier on anvil: deployment, and one proof verified in a transaction of its own."""
+"""Gas of both sides' Solidity verifiers on anvil: deployment, and one proof verified in a transaction of its own."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import json
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from contracts import bindings
 from contracts.rpc import Rpc
 from contracts.toolchain import SOLC_SHIM, foundry_binary, tool_environment
 
@@ -31,6 +32,14 @@ def measure_gas(folder: Path) -> dict[str, Any]:
         "verify_gas": int(verified["gasUsed"], 16),
         "verifier_bytes": len(bytecode) // 2 - 1,
     }
+
+
+def measure_groth16_gas(words: Sequence[int], public: Sequence[int], proof: bytes) -> dict[str, Any]:
+    """Return the same for proofmesh's Groth16Verifier, which takes the verifying key as an argument."""
+    with chain() as rpc:
+        deployed = send(rpc, None, "0x" + bindings.deploy_verifier().hex())
+        verified = send(rpc, deployed["contractAddress"], "0x" + bindings.verify(words, public, proof).hex())
+    return {"deploy_gas": int(deployed["gasUsed"], 16), "verify_gas": int(verified["gasUsed"], 16)}
 
 
 @contextmanager
@@ -78,5 +87,5 @@ def _compile(source: str) -> str:
             timeout=_COMPILE_S, env=tool_environment(Path(home)), check=True,
         )  # fmt: skip
     contracts = json.loads(done.stdout)["contracts"]["verifier.sol"]
-    codes = [each["evm"]["bytecode"]["object"] for each in contracts.values()]
+    codes: list[str] = [each["evm"]["bytecode"]["object"] for each in contracts.values()]
     return "0x" + max(codes, key=len)

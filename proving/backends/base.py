@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from proving.settings import ModelSettings
+from proving.statement.commitment import Secrets
 
 
 class Format(StrEnum):
@@ -121,14 +122,6 @@ class KeyPair:
     verifying_key: bytes = field(repr=False)
     setup_id: bytes
     dev: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Secrets:
-    """Blindings of the input groups in order, and the output key: field elements that the library drew."""
-
-    blindings: tuple[int, ...] = field(default=(), repr=False)
-    output_key: int = field(default=0, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A command with a limit on its memory and its time, and what it used."""
+"""A command with a limit on its memory and its time, and what it used: how foreign provers and compilers run."""
 
 from __future__ import annotations
 

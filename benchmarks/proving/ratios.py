@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is compared: times and sizes of one side over those of the other, over the five networks."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.proving.models import MODELS
+
+Fields = Mapping[str, Any]
+NAMES = ("geomean_prove_ratio", "least_prove_ratio", "geomean_key_ratio", "least_key_ratio")
+
+
+def warm_seconds(entry: Fields) -> float:
+    """Return the median time of a proof from raw inputs, the first of the process left out."""
+    times = [a + b for a, b in zip(entry["witness_s"], entry["prove_s"], strict=True)]
+    return float(statistics.median(times[1:]))
+
+
+def cold_seconds(entry: Fields) -> float:
+    """Return the time of the first proof of a fresh process, with all that it loads and compiles."""
+    loaded: float = entry.get("cold_compile_s", 0.0) + entry.get("key_load_s", 0.0)
+    return loaded + float(entry["witness_s"][0]) + float(entry["prove_s"][0])
+
+
+def both_done(entry: Fields) -> bool:
+    """Say whether both sides proved the model in one run."""
+    sides = [entry.get(side, {}) for side in ("ezkl", "proofmesh")]
+    return all(side.get("status") == "done" for side in sides) and sides[0]["run"] == sides[1]["run"]
+
+
+def prove_ratio(entry: Fields) -> float:
+    """Return how many times faster a warm proof is than EZKL's."""
+    return warm_seconds(entry["ezkl"]) / warm_seconds(entry["proofmesh"])
+
+
+def key_ratio(entry: Fields) -> float:
+    """Return how many times smaller the proving key is than EZKL's."""
+    return float(entry["ezkl"]["key_bytes"] / entry["proofmesh"]["key_bytes"])
+
+
+def ratios(models: Mapping[str, Fields]) -> dict[str, Any]:
+    """Return the ratios over the five networks; None, with the reason, unless one run measured both sides of all.
+
+    `within_factor_2`: for each network, whether the two largest errors differ by no more than that.
+    """
+    five = [model.name for model in MODELS if model.five]
+    missing = [name for name in five if not both_done(models.get(name, {}))]
+    if missing:
+        return dict.fromkeys(NAMES) | {"reason": f"not measured on both sides in one run: {', '.join(missing)}"}
+    prove = [prove_ratio(models[name]) for name in five]
+    keys = [key_ratio(models[name]) for name in five]
+    errors = {name: models[name]["ezkl"]["max_error"] / models[name]["proofmesh"]["max_error"] for name in five}
+    return {
+        "geomean_prove_ratio": round(statistics.geometric_mean(prove), 1),
+        "least_prove_ratio": round(min(prove), 1),
+        "geomean_key_ratio": round(statistics.geometric_mean(keys), 1),
+        "least_key_ratio": round(min(keys), 1),
+        "prove_ratio": {name: round(value, 1) for name, value in zip(five, prove, strict=True)},
+        "within_factor_2": {name: 0.5 <= value <= 2 for name, value in errors.items()},
+    }

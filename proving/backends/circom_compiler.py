@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Circom compiler of the groth16py wheel, in a process of its own: a circuit's text is a stranger's.
+
+`python -m proving.backends.circom_compiler MAIN.circom KEY` compiles one file of the current folder and saves the
+engine's key, from which `circom_key_file` takes constraints and witness program.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import groth16py
+
+from protocol.errors import BackendLimitError, MalformedCircuitError, ModelError
+from proving.backends import circom_key_file, limited_process
+from proving.constraints.system import ConstraintSystem
+
+MEMORY_BYTES = 4 << 30
+SECONDS = 300.0
+_ROOT = Path(__file__).resolve().parents[2]
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_MESSAGE = 600
+
+
+def compile_circuit(
+    main: str, files: Mapping[str, str], *, memory_bytes: int = MEMORY_BYTES, seconds: float = SECONDS
+) -> tuple[ConstraintSystem, bytes]:
+    """Compile the file `main` among `files` (names without folders) and return constraints and WebAssembly.
+
+    Raises:
+        ModelError: the compiler refuses the circuit; its words are in the message.
+        BackendLimitError: it took more memory or time than it may.
+    """
+    with tempfile.TemporaryDirectory(prefix="proofmesh-circom-") as name:
+        folder = Path(name)
+        for file, text in files.items():
+            (folder / file).write_text(text, encoding="utf-8")
+        key = folder / "circuit.key"
+        used = limited_process.run(
+            [sys.executable, "-P", "-m", __name__, main, str(key)], memory_bytes=memory_bytes, seconds=seconds,
+            environment={"PYTHONPATH": str(_ROOT), "HOME": name, "TMPDIR": name, "LANG": "C.UTF-8"}, folder=folder,
+        )  # fmt: skip
+        if used.end in (limited_process.End.MEMORY, limited_process.End.TIME):
+            raise BackendLimitError(f"The Circom compiler was stopped at its limit of {used.end.value}.")
+        if used.end is limited_process.End.FAILED or not key.is_file():
+            raise ModelError(f"The circuit does not compile: {_said(used)}")
+        data = key.read_bytes()
+    try:
+        return circom_key_file.read(data)
+    except MalformedCircuitError as error:
+        raise MalformedCircuitError(f"{error.args[0]} Is groth16py another version than 0.2.0?") from error
+
+
+def _said(used: limited_process.Usage) -> str:
+    text = _COLOUR.sub("", used.output + "\n" + used.errors)
+    return " ".join(text.split())[-_MESSAGE:]
+
+
+def _child(main: str, key: str) -> int:
+    """Compile in this process; the compiler prints what it has to say."""
+    try:
+        groth16py.setup_circom(main, [groth16py.circomlib_path(2)])[0].save(key)
+    except (groth16py.WitnessError, groth16py.SetupError) as error:
+        print(error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_child(*sys.argv[1:]))
