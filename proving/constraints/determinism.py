@@ -12,7 +12,8 @@ not reach may be free. Each rule is sound, so what is reported as determined is.
    decompositions, mixed radices, packings.
 4. factor: an unknown in one factor, where the other factor's range excludes 0.
 5. buckets: a thermometer whose states leave disjoint ranges to a determined value.
-6. division: quotient and remainder, both bounded, with the remainder below the divisor by another row.
+6. division: quotient and remainder, both bounded, with the remainder below the divisor by another row; the divisor
+   may be a constant.
 7. zero test: `d * u = 1 - z`, `d * z = 0` determines z, and leaves u free where d is 0.
 
 Rules 2 and 3 go in waves over CSR arrays; the others are asked only where those are stuck.
@@ -171,16 +172,20 @@ class _Work:
             self.waves()
 
     def _one_round(self, thermometers: list[list[int]]) -> bool:
-        progress = False
+        """Ask the rules in turn until one finds something; the waves go first again then."""
+        rows, ranges, determined = self.rows, self.ranges, self.determined
         anchored = self._anchored()
+        progress = False
         for chain in (*thermometers, *self._lone(thermometers, anchored)):
-            found = gadgets.buckets(self.rows, self.ranges, self.determined, anchored, chain)
-            progress |= self._take(found, "buckets")
+            progress |= self._take(gadgets.buckets(rows, ranges, determined, anchored, chain), "buckets")
+        if progress:
+            return True
+        for row in np.flatnonzero(anchored & (self.missing > 1)).tolist():
+            progress |= self._take(gadgets.constant_division(rows, ranges, determined, row), "division")
         for row in self._half_known().tolist():
-            arguments = self.rows, self.ranges, self.determined, row
-            progress |= self._take(gadgets.nonzero_factor(*arguments), "factor")
-            progress |= self._take(gadgets.division(*arguments), "division")
-            progress |= self._take(gadgets.zero_test(self.rows, self.determined, row), "zero test")
+            progress |= self._take(gadgets.division(rows, ranges, determined, row), "division")
+            progress |= self._take(gadgets.nonzero_factor(rows, ranges, determined, row), "factor")
+            progress |= self._take(gadgets.zero_test(rows, determined, row), "zero test")
         return progress
 
     def _take(self, wires: Iterable[int], rule: str) -> bool:

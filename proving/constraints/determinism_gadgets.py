@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from math import gcd
 
 from proving.constraints.determinism_ranges import Interval, Ranges
 from proving.constraints.determinism_rows import PRIME, Form, Rows, signed
 from proving.constraints.system import ONE
 from proving.sparse import Array
 
-ROWS_OF_A_CHAIN = 8
-"""So many rows of a chain are looked at, the shortest first; a thermometer has two."""
+SHORTEST = 8
+"""So many linear rows of a wire are looked at, the shortest first; the gadgets here have two."""
 
 
 def unique_sum(coefficients: Sequence[int], reaches: Sequence[int]) -> bool:
@@ -78,37 +79,54 @@ def division(rows: Rows, ranges: Ranges, determined: Array, row: int) -> Iterato
             continue
         if not all(ranges.bounded[wire] for wire in (*quotient, *remainder)):
             continue
-        limit = _divisor_limit(rows, ranges, divisor, remainder)
+        sides = _short_rows(rows, next(iter(remainder)), row) if remainder else []
+        limits = _divisor_range(rows, ranges, divisor, remainder, sides)
         reach = {wire: ranges.reach(wire) for wire in (*quotient, *remainder)}
         span_q = sum(abs(c) * reach[wire] for wire, c in quotient.items())
         span_r = sum(abs(c) * reach[wire] for wire, c in remainder.items())
-        if limit is None or span_q * limit + span_r >= PRIME:
+        if limits is None or span_q * limits[1] + span_r >= PRIME:
             continue
         for group in (quotient, remainder):
             if unique_sum(list(group.values()), [reach[wire] for wire in group]):
                 yield from group
 
 
-def _divisor_limit(rows: Rows, ranges: Ranges, divisor: Form, remainder: Form) -> int | None:
-    """Return the greatest value of the divisor if rows show it to exceed every difference of two remainders."""
+def constant_division(rows: Rows, ranges: Ranges, determined: Array, row: int) -> Iterator[int]:
+    """`sum c_i q_i = D - r` where g divides every c_i and a row says that r stays below g, as in `division`."""
+    unknown = {wire: c for wire, c in rows.rest(row).items() if not determined[wire]}
+    reach = {wire: ranges.reach(wire) for wire in unknown}
+    if sum(abs(c) * reach[wire] for wire, c in unknown.items()) >= PRIME:
+        return
+    for side in _short_rows(rows, min(unknown, key=lambda wire: abs(unknown[wire])), row):
+        inside = set(rows.wires_of(side).tolist())
+        remainder = {wire: c for wire, c in unknown.items() if wire in inside}
+        quotient = {wire: c for wire, c in unknown.items() if wire not in inside}
+        divisor = gcd(*quotient.values())
+        limits = _divisor_range(rows, ranges, {ONE: divisor}, remainder, [side]) if divisor > 1 else None
+        if limits is not None and limits[0] <= divisor <= limits[1]:
+            for group in (quotient, remainder):
+                if unique_sum(list(group.values()), [reach[wire] for wire in group]):
+                    yield from group
+            return
+
+
+def _divisor_range(
+    rows: Rows, ranges: Ranges, divisor: Form, remainder: Form, sides: Sequence[int]
+) -> Interval | None:
+    """Return the range of the divisor if one of some linear rows shows it to exceed any difference of remainders."""
     plain, low = ranges.of(divisor), ranges.of(remainder)
     if plain is not None and low is not None and 0 <= low[1] - low[0] < plain[0]:
-        return plain[1]
-    anchor = next(iter(remainder), None)
-    if anchor is None:
-        return None
+        return plain
     for sign in (1, -1):
         positive = {wire: sign * c for wire, c in remainder.items()}
         r = ranges.of(positive)
         assert r is not None
-        for row in rows.rows_of(anchor):
-            if not rows.linear[row]:
-                continue
+        for row in sides:
             for direction in (1, -1):
                 # E = R - r, seen through a row that is zero.
                 e = ranges.of(_sum(_sum(divisor, positive, 1, -1), rows.rest(row), 1, direction))
                 if e is not None and e[0] + r[0] >= 1 and e[1] + r[1] - e[0] - r[0] < PRIME:
-                    return e[1] + r[1]
+                    return e[0] + r[0], e[1] + r[1]
     return None
 
 
@@ -139,10 +157,11 @@ def _states(
     rows: Rows, ranges: Ranges, fixed: Array, chosen: Array, chain: Sequence[int]
 ) -> dict[tuple[tuple[int, int], ...], list[Interval]]:
     """Return for each combination of fixed wires in a chain's chosen rows: its range in each state of the chain."""
-    shared = set(rows.rows_of(chain[0])) & set(rows.rows_of(chain[-1]))
-    candidates = sorted((len(rows.wires_of(row)), row) for row in shared if chosen[row])
+    last = set(rows.rows_of(chain[-1]))
     found: dict[tuple[tuple[int, int], ...], list[Interval]] = {}
-    for _, row in candidates[:ROWS_OF_A_CHAIN]:
+    for row in _short_rows(rows, chain[0]):
+        if not chosen[row] or row not in last:
+            continue
         read = _confined(rows.rest(row), ranges, fixed, chain)
         if read is None:
             continue
@@ -172,6 +191,11 @@ def _confined(
     if any(max(map(abs, state)) >= PRIME >> 2 for state in states):
         return None
     return tuple((wire, sign * c) for wire, c in known.items()), states
+
+
+def _short_rows(rows: Rows, wire: int, but: int = -1) -> list[int]:
+    linear = [(len(rows.wires_of(row)), row) for row in rows.rows_of(wire) if rows.linear[row] and row != but]
+    return [row for _, row in sorted(linear)[:SHORTEST]]
 
 
 def _disjoint(states: Sequence[Interval]) -> bool:

@@ -6,6 +6,7 @@ Nothing here is shared with proving/constraints beside the type of a system, so 
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from proving.constraints.system import ConstraintSystem
 from proving.sparse import Sparse, from_rows
 
 P = BN254_SCALAR_ORDER
+SCALE = int(os.environ.get("SOUNDNESS_SCALE", "1"))
+"""How much more than in an ordinary run is tried; `make soundness` sets it."""
 Form = dict[int, int]
 Row = tuple[Form, Form, Form]
 
@@ -129,10 +132,6 @@ def surviving_pairs(case: Case, count: int, generator: random.Random) -> list[tu
 # --- search -----------------------------------------------------------------------------------
 
 
-class Unsolvable(Exception):
-    """The search cannot go on: a wire is neither fixed by a row nor one of finitely many values."""
-
-
 @dataclass
 class Search:
     """All assignments that satisfy a system, for tiny ones: fills in what rows force, tries both values of booleans.
@@ -146,9 +145,16 @@ class Search:
     exhausted: bool = False
     open_ended: bool = False
     rows: Rows = field(init=False)
+    finite: dict[int, tuple[int, ...]] = field(init=False)
+    """The values that rows of a single wire leave to it."""
 
     def __post_init__(self) -> None:
         self.rows = rows_of(self.system)
+        self.finite = {}
+        for row in self.rows.rows:
+            wires = _unknown(row, {0: 1})
+            if len(wires) == 1 and (solved := _solve(row, {0: 1}, wire := min(wires))) is not None:
+                self.finite[wire] = tuple(each for each in self.finite.get(wire, solved) if each in solved)
 
     def solutions(self, known: Mapping[int, int]) -> Iterator[dict[int, int]]:
         """Yield every assignment that agrees with the known wires."""
@@ -182,29 +188,28 @@ class Search:
             yield from self._branch(trial)
 
     def _choice(self, values: dict[int, int]) -> tuple[int | None, tuple[int, ...]]:
-        """Return an unknown wire that a row leaves two values to; the one with most rows."""
-        best: tuple[int | None, tuple[int, ...]] = (None, ())
-        most = -1
-        for index, row in enumerate(self.rows.rows):
-            unknown = {wire for side in row for wire in side} - set(values)
-            if len(unknown) == 1:
-                wire = next(iter(unknown))
-                solved = _solve(row, values, wire)
-                if solved is not None and len(self.rows.by_wire[wire]) > most:
-                    best, most = (wire, solved), len(self.rows.by_wire[wire])
-            del index
-        return best
+        """Return an unknown wire that has finitely many values, the one with most rows; or what another row leaves."""
+        open_wires = [wire for wire in self.finite if wire not in values]
+        if open_wires:
+            wire = max(open_wires, key=lambda each: len(self.rows.by_wire[each]))
+            return wire, self.finite[wire]
+        for row in self.rows.rows:
+            unknown = _unknown(row, values)
+            if len(unknown) == 1 and (solved := _solve(row, values, min(unknown))) is not None:
+                return min(unknown), solved
+        return None, ()
 
     def _force(self, values: dict[int, int], dirty: set[int]) -> dict[int, int]:
         while dirty:
             row = self.rows.rows[dirty.pop()]
-            unknown = {wire for side in row for wire in side} - set(values)
+            unknown = _unknown(row, values)
             if not unknown:
                 if not _holds(row, values):
                     raise _Contradiction
             elif len(unknown) == 1:
                 wire = next(iter(unknown))
-                solved = _solve(row, values, wire)
+                # What a row of one wire says is in `finite` already.
+                solved = None if len(set().union(*row) - {0}) == 1 else _solve(row, values, wire)
                 if solved is not None and len(solved) == 0:
                     raise _Contradiction
                 if solved is not None and len(solved) == 1:
@@ -213,12 +218,21 @@ class Search:
         return values
 
     def _set(self, values: dict[int, int], wire: int, value: int) -> None:
-        if values.setdefault(wire, value) != value:
+        if values.setdefault(wire, value) != value or value not in self.finite.get(wire, (value,)):
             raise _Contradiction
 
 
 class _Contradiction(Exception):
     pass
+
+
+def _unknown(row: Row, values: Mapping[int, int]) -> set[int]:
+    """Return the wires that a row still says something of; a factor that is zero makes the other one irrelevant."""
+    a, b, c = ({wire for wire in side if wire not in values} for side in row)
+    for unknown, side in ((a, row[0]), (b, row[1])):
+        if not unknown and sum(coefficient * values[wire] for wire, coefficient in side.items()) % P == 0:
+            return c
+    return a | b | c
 
 
 def _solve(row: Row, values: Mapping[int, int], wire: int) -> tuple[int, ...] | None:
@@ -228,7 +242,7 @@ def _solve(row: Row, values: Mapping[int, int], wire: int) -> tuple[int, ...] | 
     if square == 0 and middle == 0:
         return None if constant == 0 else ()
     if square == 0:
-        return (-constant * pow(middle, -1, P) % P,)
+        return (-constant * middle % P if middle in (1, P - 1) else -constant * pow(middle, -1, P) % P,)
     half = middle * pow(2 * square, -1, P) % P
     root = _square_root((half * half - constant * pow(square, -1, P)) % P)
     if root is None:
@@ -259,12 +273,17 @@ def _square_root(value: int) -> int | None:
 
 
 def _affine(side: Form, values: Mapping[int, int], wire: int) -> tuple[int, int]:
-    return side.get(wire, 0), sum(c * values[w] for w, c in side.items() if w != wire)
+    return side.get(wire, 0), sum(c * values.get(w, 0) for w, c in side.items() if w != wire)
 
 
 def _holds(row: Row, values: Sequence[int] | Mapping[int, int]) -> bool:
-    a, b, c = (sum(coefficient * values[wire] for wire, coefficient in side.items()) for side in row)
+    a, b, c = (sum(coefficient * _value(values, wire) for wire, coefficient in side.items()) for side in row)
     return (a * b - c) % P == 0
+
+
+def _value(values: Sequence[int] | Mapping[int, int], wire: int) -> int:
+    # A wire that a search has left open stands in such rows only where the other factor is zero.
+    return values.get(wire, 0) if isinstance(values, Mapping) else values[wire]
 
 
 def _dicts(matrix: Sparse) -> list[Form]:

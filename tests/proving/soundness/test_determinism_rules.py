@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from proving_soundness import P, Row, Search, bits, boolean, linear, system_of
+from proving_soundness import SCALE, P, Row, Search, bits, boolean, linear, system_of
 
 from protocol.errors import MalformedCircuitError
 from proving.constraints.determinism import analyse, undetermined, with_definitions
@@ -182,7 +182,7 @@ WIRES = 7
 
 
 @given(st.data(), st.integers(0, 2**32))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150 * SCALE, deadline=None)
 def test_what_is_called_determined_has_one_value(data: st.DataObject, seed: int) -> None:
     """Random rows that a random witness satisfies: no second witness, found by search, differs where it must not."""
     generator = random.Random(seed)
@@ -204,3 +204,65 @@ def test_what_is_called_determined_has_one_value(data: st.DataObject, seed: int)
         for wire in range(WIRES):
             if determined[wire]:
                 assert solution.get(wire, values[wire]) == values[wire], (wire, rows, known)
+
+
+def damaged(rows: list[Row], generator: random.Random) -> list[Row]:
+    """Drop a row, or change one coefficient a little."""
+    made = list(rows)
+    place = generator.randrange(len(made))
+    if generator.random() < 0.4:
+        del made[place]
+        return made
+    sides = [dict(side) for side in made[place]]
+    side = generator.choice([each for each in sides if each])
+    wire = generator.choice(list(side))
+    side[wire] += generator.choice([-2, -1, 1, 2])
+    made[place] = (sides[0], sides[1], sides[2])
+    return made
+
+
+@given(st.sampled_from(["thermometer", "division", "constant division"]), st.integers(0, 2**32))
+@settings(max_examples=80 * SCALE, deadline=None)
+def test_a_damaged_gadget_that_passes_has_no_second_witness(kind: str, seed: int) -> None:
+    generator = random.Random(seed)
+    if kind == "thermometer":
+        thresholds = tuple(sorted(generator.sample(range(7), generator.choice([1, 2, 3]))))
+        rows, wires = thermometer(thresholds, 0, 7, generator.choice([2, 3]), generator.choice([0, 0, 0, -1, 1]))
+        known, trials = [1], [{1: x} for x in range(-1, 9)]
+    else:
+        rows, wires = division(2, 2)
+        known, trials = [1, 2], [{1: generator.randrange(12), 2: generator.randrange(5)} for _ in range(4)]
+        if kind == "constant division":
+            divisor = generator.randrange(1, 5)
+            rows = [(_at(a, divisor), _at(b, divisor), _at(c, divisor)) for a, b, c in rows]
+            trials = [{1: x, 2: divisor} for x in range(0, 12, 2)]
+    for _ in range(generator.choice([0, 1, 1, 2])):
+        rows = damaged(rows, generator)
+    system = system_of(wires, 0, rows)
+    determined = analyse(system, known).determined
+    if determined.sum() <= len(known) + 1:
+        return
+    for values in trials:
+        solutions = list(Search(system, budget=600).solutions(values))
+        for wire in range(wires):
+            assert not determined[wire] or len({s.get(wire) for s in solutions if wire in s}) <= 1, (wire, rows)
+
+
+def _at(side: dict[int, int], divisor: int) -> dict[int, int]:
+    """Put a constant in place of wire 2."""
+    moved = {wire: c for wire, c in side.items() if wire != 2}
+    if 2 in side:
+        moved[ONE] = moved.get(ONE, 0) + divisor * side[2]
+    return moved
+
+
+def test_a_division_by_a_constant_is_determined() -> None:
+    for divisor in (1, 3, 7, 8):
+        rows, wires = division(4, (divisor - 1).bit_length())
+        rows = [(_at(a, divisor), _at(b, divisor), _at(c, divisor)) for a, b, c in rows]
+        assert free(rows, [1, 2], wires) == set(), divisor
+    rows, wires = division(4, 3)
+    rows = [(_at(a, 6), _at(b, 6), _at(c, 6)) for a, b, c in rows]
+    for place in range(len(rows)):
+        dropped = [row for index, row in enumerate(rows) if index != place]
+        assert free(dropped, [1, 2], wires), place
