@@ -180,7 +180,7 @@ def _add(left: Array, right: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pair:
-    """Two sources of a Linear, by their position: element i of `made` is made from element `of[i]` of `whole`.
+    """Two sources of a Linear, by their position: element i of `made` is made from element `of[i]` of `whole`, if any.
 
     It is the ReLU of it, or its product with a number between the bounds `factor`.
     """
@@ -200,18 +200,24 @@ def _pairs(node: Linear, nodes: Sequence[Node], known: Sequence[Bounds]) -> list
             index = np.arange(known[ref].size, dtype=np.int64)
             operands: list[tuple[Ref, Array, Bounds | None]] = [(each.source, index, None)]
         elif isinstance(each, Multiply) and each.left != each.right:
-            operands = [(*_origin(each.right, nodes, known), known[each.left])]
+            operands = [(*origin, known[each.left]) for origin in _origins(each.right, nodes, known)]
         else:
             continue
         pairs += [_Pair(position, place[whole], of, factor) for whole, of, factor in operands if whole in place]
     return pairs
 
 
-def _origin(ref: Ref, nodes: Sequence[Node], known: Sequence[Bounds]) -> tuple[Ref, Array]:
-    node = nodes[ref]
-    if isinstance(node, Gather) and len(node.sources) == 1:
-        return node.sources[0], node.index
-    return ref, np.arange(known[ref].size, dtype=np.int64)
+def _origins(ref: Ref, nodes: Sequence[Node], known: Sequence[Bounds]) -> list[tuple[Ref, Array]]:
+    """Return the nodes that a node's elements are elements of (itself, and what it gathers), and of which; -1: none."""
+    found = [(ref, np.arange(known[ref].size, dtype=np.int64))]
+    node, start = nodes[ref], 0
+    if isinstance(node, Gather):
+        for source in node.sources:
+            size = known[source].size
+            inside = (node.index >= start) & (node.index < start + size)
+            found.append((source, np.where(inside, node.index - start, -1)))
+            start += size
+    return found
 
 
 def _together(node: Linear, known: Sequence[Bounds], pair: _Pair, used: Array) -> tuple[Array, Array] | None:
@@ -225,6 +231,7 @@ def _together(node: Linear, known: Sequence[Bounds], pair: _Pair, used: Array) -
     row, column = matrix.row_of_entry(), matrix.indices
     key = row * matrix.width + column
     mine = np.flatnonzero((column >= starts[pair.made]) & (column < starts[pair.made + 1]))
+    mine = mine[pair.of[column[mine] - starts[pair.made]] >= 0]
     place = column[mine] - starts[pair.made]
     partner = row[mine] * matrix.width + starts[pair.whole] + pair.of[place]
     _, which, often = np.unique(partner, return_inverse=True, return_counts=True)
