@@ -40,7 +40,7 @@ import numpy as np
 
 from proving.constraints import determinism_gadgets as gadgets
 from proving.constraints.determinism_ranges import Ranges, chains, propagate, seed
-from proving.constraints.determinism_rows import Rows, require_canonical, rows_of, signed, spans
+from proving.constraints.determinism_rows import Rows, distinct, require_canonical, rows_of, signed, spans
 from proving.constraints.system import ONE, ConstraintSystem
 from proving.sparse import Array, Sparse, exact
 
@@ -118,7 +118,7 @@ class _Work:
 
     def determine(self, wires: Array, rule: str) -> bool:
         """Mark wires as determined and count them out of their rows; says whether any was new."""
-        fresh = np.unique(wires)
+        fresh = distinct(wires)
         fresh = fresh[~self.determined[fresh]]
         if not len(fresh):
             return False
@@ -136,24 +136,24 @@ class _Work:
     def waves(self) -> None:
         """Rules 2 and 3 on the rows that changed, until none does."""
         while self.touched:
-            rows = np.unique(np.concatenate(self.touched))
+            rows = distinct(np.concatenate(self.touched))
             self.touched = []
             rows = rows[(self.missing[rows] > 0) & (self.in_factors[rows] == 0)]
             single = rows[self.missing[rows] == 1]
             for kind, name in ((True, "linear"), (False, "product")):
                 chosen = single[self.rows.linear[single] == kind]
                 self.determine(self.wire_sum[chosen], name)
-            for row in rows[(self.missing[rows] > 1) & (self.unbounded[rows] == 0)].tolist():
-                self._bits(row)
+            several = rows[(self.missing[rows] > 1) & (self.unbounded[rows] == 0)]
+            self._take([wire for row in several.tolist() for wire in self._bits(row)], "bits")
 
-    def _bits(self, row: int) -> None:
+    def _bits(self, row: int) -> list[int]:
         start, end = int(self.rows.c.indptr[row]), int(self.rows.c.indptr[row + 1])
         wires = self.rows.c.indices[start:end]
         unknown = ~self.determined[wires]
         names: list[int] = wires[unknown].tolist()
         coefficients = [signed(value) for value in self.rows.c.values[start:end][unknown].tolist()]
-        if gadgets.unique_sum(coefficients, [self.ranges.reach(wire) for wire in names]):
-            self.determine(np.array(names, dtype=np.int64), "bits")
+        unique = gadgets.unique_sum(coefficients, [self.ranges.reach(wire) for wire in names])
+        return names if unique else []
 
     def gadgets(self) -> None:
         """The other rules, with intervals of all wires, until nothing follows."""

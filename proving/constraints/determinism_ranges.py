@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from proving.constraints.determinism_rows import PRIME, Form, Rows, roots, signed, spans
+from proving.constraints.determinism_rows import PRIME, Form, Rows, distinct, roots, signed, spans
 from proving.constraints.system import ONE
 from proving.sparse import Array
 
@@ -91,7 +91,7 @@ def propagate(rows: Rows, ranges: Ranges) -> None:
         entries, _ = spans(rows.wire_ptr, ids)
         touched = rows.wire_rows[entries]
         np.subtract.at(unknown, touched, 1)
-        touched = np.unique(touched)
+        touched = distinct(touched)
         ready = touched[(unknown[touched] == 1) & ~ranges.univariate[touched]]
 
 
