@@ -27,6 +27,7 @@ UNIFORM_POINTS = 1024
 MANTISSAS = range(128, 256)
 """Of the grid's other points, whose distance from 0 grows by at most 1/128 from one to the next."""
 BISECTIONS = 24
+FEW = 8
 SLACK = 0.9
 """Of the allowed error, what the greedy search uses; the rest is for what lies between points of the grid."""
 
@@ -129,7 +130,7 @@ def _straight(x: Array, values: Array, unit: float, allowed: float) -> bool:
     distance = x - x[0]
     slope = float(np.rint((values[-1] - values[0]) / distance[-1] * unit)) / unit
     off = values - (values[0] + slope * distance)
-    size = max(1.0, min(abs(float(values[0])), abs(float(values[-1]))))
+    size = max(1.0, min(abs(float(values[0])), abs(float(values[-1])))) if values[0] * values[-1] > 0 else 1.0
     return float(off.max() - off.min()) / 2 <= SLACK * allowed * size
 
 
@@ -141,25 +142,29 @@ def _lines(smooth: Smooth, first: int, ends: Sequence[int], scale: int, slope_bi
     for a, b, (left, right) in zip(starts, ends, values, strict=True):
         chord = (right - left) / _real(b - a, scale) if b > a else Decimal(0)
         slope = int((chord * (1 << slope_bits)).to_integral_value(rounding=ROUND_HALF_EVEN))
-        least, most = _extremes(smooth, _real(a, scale), _real(b, scale), _real(slope, slope_bits), left, right)
+        least, most = _extremes(smooth, a, b, scale, _real(slope, slope_bits))
         middle = (least + most) / 2 * (1 << result_scale)
         intercept = int(middle.to_integral_value(rounding=ROUND_HALF_EVEN))
         error = max(most - _real(intercept, result_scale), _real(intercept, result_scale) - least)
-        worst = max(worst, error / max(Decimal(1), min(abs(left), abs(right))))
+        size = min(abs(left), abs(right)) if (left < 0) == (right < 0) else Decimal(0)
+        worst = max(worst, error / max(Decimal(1), size))
         slopes.append(slope)
         intercepts.append(intercept)
     stated = float((worst + EVALUATION_ERROR).quantize(Decimal("1e-20"), rounding=ROUND_CEILING)) * (1 + 1e-15)
     return Table(tuple(ends[:-1]), tuple(slopes), tuple(intercepts), result_scale, stated)
 
 
-def _extremes(
-    smooth: Smooth, a: Decimal, b: Decimal, slope: Decimal, left: Decimal, right: Decimal
-) -> tuple[Decimal, Decimal]:
-    """Return an interval that holds `f(x) - slope x` for all reals x from a to b, where f is convex or concave."""
-    ends = left - slope * a, right - slope * b
-    low, high = min(ends), max(ends)
+def _extremes(smooth: Smooth, first: int, last: int, scale: int, slope: Decimal) -> tuple[Decimal, Decimal]:
+    """Return an interval that holds `f(x) - slope x` for all integers from `first` to `last`, read as x.
+
+    Few are looked at one by one. Between the ends of many, f is convex or concave.
+    """
+    each = range(first, last + 1) if last - first < FEW else (first, last)
+    points = [smooth.value(x) - slope * x for x in (_real(n, scale) for n in each)]
+    low, high = min(points), max(points)
+    a, b = _real(first, scale), _real(last, scale)
     rising = smooth.derivative(a) > slope
-    if a == b or rising == (smooth.derivative(b) > slope):
+    if last - first < FEW or rising == (smooth.derivative(b) > slope):
         return low, high
     turn = _turning_point(smooth.derivative, a, b, slope, rising)
     reach = abs(smooth.derivative(turn) - slope) * max(b - turn, turn - a)
