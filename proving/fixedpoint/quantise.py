@@ -278,9 +278,8 @@ def _trees(lowering: Lowering, node: graph.Trees, value: Value) -> Value:
         trees.Element(int(low), int(high), int(move), int(scale), Encoding.FLOAT32 if code else Encoding.INTEGER)
         for low, high, move, scale, code in zip(bounds.low, bounds.high, offset, value.scale, coded, strict=True)
     ]
-    columns = np.arange(value.size, dtype=np.int64)
     first = len(lowering.nodes)
-    lowered = trees.lower(node, elements, columns, value.ref, first, lowering.precision)
+    lowered = trees.lower(node, elements, value.ref, first, lowering.precision)
     for each in lowered.nodes:
         lowering.add(each, 0)
     lowering.scales[lowered.result] = lowered.scale

@@ -62,31 +62,19 @@ def input_elements(fields: Sequence[InputRange]) -> tuple[Element, ...]:
     return tuple(element for element, each in zip(of_field, fields, strict=True) for _ in range(each.count))
 
 
-def input_columns(nodes: Sequence[graph.Node], source: graph.Ref) -> Array | None:
-    """Return which input each element of a node is, int64, or None where one is anything else."""
-    node = nodes[source]
-    if isinstance(node, graph.Input):
-        return np.arange(node.size, dtype=np.int64)
-    if not isinstance(node, graph.Gather):
-        return None
-    columns = [input_columns(nodes, each) for each in node.sources]
-    known = [each for each in columns if each is not None]
-    return np.concatenate(known)[node.index] if len(known) == len(columns) else None
-
-
 def lower(
-    trees: graph.Trees, elements: Sequence[Element], columns: Array, source: Ref, first: Ref, leaf_bits: int
+    trees: graph.Trees, elements: Sequence[Element], source: Ref, first: Ref, leaf_bits: int
 ) -> LoweredTrees:
     """Return the program nodes of a tree ensemble, to be appended at position `first`.
 
-    Feature j is element `columns[j]` of the node `source`, whose elements are `elements`. Leaves are rounded so that
+    Feature j is element j of the node `source`, and `elements[j]` says what it stands for. Leaves are rounded so that
     a score is less than 2^-leaf_bits off the real sum (selections cost the same at any width).
 
     Raises:
         WeightError: a leaf is too large for any scale, or a source element passes 2^62.
     """
     scale = leaf_bits + ((len(trees.trees) + 1) * (len(trees.base) + 1) // 2).bit_length()
-    cuts = _Cuts(trees, elements, columns)
+    cuts = _Cuts(trees, elements)
     leaves = _integer_leaves(trees, scale)
     grown = [reachable(tree, leaf, cuts) for tree, leaf in zip(trees.trees, leaves.weights, strict=True)]
     builder = _Builder(source, first, sorted({cut for tree in grown for cut in tree.cuts()}))
@@ -149,8 +137,8 @@ def _sums_are_constant(reals: list[Array], unit: float) -> bool:
 class _Cuts:
     """Turns a float32 threshold of a feature into an integer cut of its element."""
 
-    def __init__(self, trees: graph.Trees, elements: Sequence[Element], columns: Array) -> None:
-        self._trees, self._elements, self._columns = trees, elements, columns
+    def __init__(self, trees: graph.Trees, elements: Sequence[Element]) -> None:
+        self._trees, self._elements = trees, elements
         used = {(s.feature, s.threshold, s.strict) for tree in trees.trees for s in tree.splits}
         self._cuts: dict[tuple[int, float, bool], Cut] = {}
         by_feature: dict[int, list[tuple[int, float, bool]]] = {}
@@ -168,8 +156,7 @@ class _Cuts:
 
     def _of_feature(self, feature: int, keys: list[tuple[int, float, bool]]) -> list[Cut]:
         """Find by bisection where each comparison turns; all thresholds of one feature at once."""
-        column = int(self._columns[feature])
-        element = self._elements[column]
+        element = self._elements[feature]
         if not -SAFE < element.low <= element.high < SAFE:
             raise WeightError("A feature of the tree ensemble passes 2^62; give its input fewer bits.")
         thresholds = np.array([t for _, t, _ in keys], dtype=np.float32)
@@ -185,7 +172,7 @@ class _Cuts:
             value = self._values(feature, element, np.where(open_, middle, element.low))
             holds = np.where(strict, value < thresholds, value <= thresholds) != falling
             below, above = np.where(open_ & holds, middle, below), np.where(open_ & ~holds, middle, above)
-        return [Cut(column, q, falling) for q in below.tolist()]
+        return [Cut(feature, q, falling) for q in below.tolist()]
 
     def _values(self, feature: int, element: Element, integers: Array) -> Array:
         """Return what the model compares at some integers, float32."""
