@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from zksnake._algebra import ec_bn254
 
 from protocol.errors import KeyMaterialError
-from protocol.scalars import BN254_SCALAR_ORDER as R
 from proving.groth16.verifying_key import BN254_BASE_ORDER as Q
 
 PointG1 = Any
@@ -27,7 +26,6 @@ PointG2 = Any
 G1, G2 = ec_bn254.g1(), ec_bn254.g2()
 INFINITY_G1, INFINITY_G2 = ec_bn254.PointG1.identity(), G2 + -G2
 G1_BYTES, G2_BYTES = 64, 128
-G2_COFACTOR = 2 * Q - R
 
 _SHIFT = 256
 _UNSHIFT = pow(1 << _SHIFT, -1, Q)
@@ -66,6 +64,19 @@ def raw_of_words(words: Sequence[int]) -> bytes:
     """Return the point of 2 (G1) or 4 (G2, imaginary parts first) words as files hold it."""
     ordered = words if len(words) == 2 else (words[1], words[0], words[3], words[2])
     return b"".join(map(_element, ordered))
+
+
+def uncompressed(raw: bytes) -> bytes:
+    """Return a point as snarkjs hashes it: big-endian affine coordinates, imaginary parts first."""
+    words = words_g1(raw) if len(raw) == G1_BYTES else words_g2(raw)
+    return b"".join(word.to_bytes(32, "big") for word in words)
+
+
+def negated(raw: bytes) -> bytes:
+    """Return the opposite of a raw point."""
+    half = len(raw) // 2
+    parts = (int.from_bytes(raw[at : at + 32], "little") for at in range(half, len(raw), 32))
+    return raw[:half] + b"".join((-part % Q).to_bytes(32, "little") for part in parts)
 
 
 def point_g1(raw: bytes) -> PointG1:

@@ -3,15 +3,11 @@
 
 zksnake multiplies in 95 us (G1) and 300 us (G2) but adds in 0.5 and 1.4 us. A scalar cut into windows of w bits costs
 254/w additions of table entries; making affine coordinates of the sum costs another 6 us. Larger jobs are shared
-with processes of this module (`python -m`), fed by pipes: fork would copy other threads' locks, and
-multiprocessing's spawn runs the caller's script again.
+with other processes.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from operator import getitem
 from typing import Any
@@ -22,13 +18,15 @@ from numpy.typing import NDArray
 from proving.groth16 import field
 from proving.groth16.binfile import Bytes
 from proving.groth16.curve import G1, G1_BYTES, G2, G2_BYTES, INFINITY_G1, INFINITY_G2, raw_g1, raw_g2
+from proving.groth16.sharing import processes_for, serve, shared
 
 SCALAR_BITS = 254
-MAX_WINDOW, MAX_PROCESSES = 15, 8
-"""2^15 entries for each of 17 windows are 70 MB in G1; more processes than this would wait for memory."""
+MAX_WINDOW = 15
+"""2^15 entries for each of 17 windows are 70 MB in G1."""
 WORTH_A_PROCESS = 20_000
 """Multiples (G2 counts threefold) that take longer than to start an interpreter with numpy."""
-_G1, _G2 = 1, 2
+_MODULE = "proving.groth16.fixed_base"
+_G1, _G2 = b"1", b"2"
 
 
 def multiples_g1(scalars: Sequence[int], processes: int | None = None) -> Bytes:
@@ -41,57 +39,23 @@ def multiples_g2(scalars: Sequence[int], processes: int | None = None) -> Bytes:
     return _distinct(_G2, scalars, processes)
 
 
-def _distinct(group: int, scalars: Sequence[int], processes: int | None) -> Bytes:
+def _distinct(group: bytes, scalars: Sequence[int], processes: int | None) -> Bytes:
     """Multiply each scalar once: in a key many wires share their points."""
     place: dict[int, int] = {}
     where = np.fromiter((place.setdefault(each, len(place)) for each in scalars), np.int64, len(scalars))
     data = field.to_bytes(list(place))
-    return _shared(group, data, processes or _processes(len(data) * (3 if group == _G2 else 1)))[where]
+    work = len(data) * (3 if group == _G2 else 1)
+    return shared(_MODULE, _multiples, group, data, processes or processes_for(work, WORTH_A_PROCESS))[where]
 
 
-def _processes(work: int) -> int:
-    return max(1, min(MAX_PROCESSES, len(os.sched_getaffinity(0)), work // WORTH_A_PROCESS))
-
-
-def _shared(group: int, scalars: Bytes, processes: int) -> Bytes:
-    """Compute one part here and the others in helpers; what a helper fails to do is done here."""
-    parts = np.array_split(scalars, processes)
-    helpers = [(part, _start(group, part)) for part in parts[1:]]
-    results = [_multiples(group, parts[0])]
-    for part, helper in helpers:
-        output = helper.communicate()[0] if helper is not None else b""
-        if helper is None or helper.returncode or len(output) != len(part) * _width(group):
-            results.append(_multiples(group, part))
-        else:
-            results.append(np.frombuffer(output, np.uint8).reshape(len(part), _width(group)))
-    return np.concatenate(results)
-
-
-def _start(group: int, part: Bytes) -> subprocess.Popen[bytes] | None:
-    command = [sys.executable, "-m", "proving.groth16.fixed_base", str(group)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
-    try:
-        helper = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-        assert helper.stdin is not None
-        # The helper reads everything before it starts and answers when it is done, so no pipe fills up.
-        helper.stdin.write(part.tobytes())
-        helper.stdin.close()
-        helper.stdin = None
-    except OSError:
-        return None
-    return helper
-
-
-def _width(group: int) -> int:
-    return G1_BYTES if group == _G1 else G2_BYTES
-
-
-def _multiples(group: int, scalars: Bytes) -> Bytes:
-    generator, zero, raw = (G1, INFINITY_G1, raw_g1) if group == _G1 else (G2, INFINITY_G2, raw_g2)
+def _multiples(group: bytes, scalars: Bytes) -> Bytes:
+    generator, zero, raw, width = (
+        (G1, INFINITY_G1, raw_g1, G1_BYTES) if group == _G1 else (G2, INFINITY_G2, raw_g2, G2_BYTES)
+    )
     window = min(range(1, MAX_WINDOW + 1), key=lambda w: -(-SCALAR_BITS // w) * (len(scalars) + (1 << w)))
     tables = _tables(generator, zero, window)
     points = (raw(sum(map(getitem, tables, row), zero)) for row in _digits(scalars, window))
-    return np.frombuffer(b"".join(points), np.uint8).reshape(len(scalars), _width(group))
+    return np.frombuffer(b"".join(points), np.uint8).reshape(len(scalars), width)
 
 
 def _tables(generator: Any, zero: Any, window: int) -> list[list[Any]]:
@@ -121,10 +85,5 @@ def _digits(scalars: Bytes, window: int) -> list[list[int]]:
     return digits
 
 
-def _serve(group: int) -> None:
-    scalars = np.frombuffer(sys.stdin.buffer.read(), np.uint8).reshape(-1, field.ELEMENT_BYTES)
-    sys.stdout.buffer.write(_multiples(group, scalars).tobytes())
-
-
 if __name__ == "__main__":
-    _serve(int(sys.argv[1]))
+    serve(_multiples, len(_G1), field.ELEMENT_BYTES)

@@ -36,6 +36,7 @@ from proving.groth16.curve import (
     raw_infinity,
 )
 from proving.groth16.field import powers, root_of_unity
+from proving.groth16.lagrange_points import interpolated
 from proving.groth16.pairing import same_ratio
 from proving.groth16.phase1 import check_powers
 from proving.groth16.point_sums import check_subgroup_g2, random_weights, sum_g1, sum_g2
@@ -164,17 +165,17 @@ class _Polynomials:
 
     def sum_tau1(self, rows: list[int]) -> PointG1:
         """Return the point of the polynomial that has these values over the domain, at tau."""
-        return sum_g1(self._ptau.tau1[: self._system.domain], self._coefficients(rows))
+        return sum_g1(self._ptau.tau1[: self._system.domain], interpolated(rows, self._system.domain))
 
     def sum_tau2(self, rows: list[int]) -> PointG2:
-        return sum_g2(self._ptau.tau2[: self._system.domain], self._coefficients(rows))
+        return sum_g2(self._ptau.tau2[: self._system.domain], interpolated(rows, self._system.domain))
 
     def sum_mixed(self, weights: list[int]) -> PointG1:
         """Return the sum over all wires of weight times (beta u_i + alpha v_i + w_i)."""
         domain, ptau, system = self._system.domain, self._ptau, self._system
         points = np.concatenate((ptau.beta_tau1[:domain], ptau.alpha_tau1[:domain], ptau.tau1[:domain]))
         values = (self.rows_a(weights), self.rows_b(weights), apply(system.c, weights))
-        return sum_g1(points, [each for rows in values for each in self._coefficients(rows)])
+        return sum_g1(points, [each for rows in values for each in interpolated(rows, self._system.domain)])
 
     def sum_z(self, weights: list[int]) -> PointG1:
         """Return the point of (X^n - 1) sum_k weight_k X^k at tau."""
@@ -182,11 +183,6 @@ class _Polynomials:
         negative = [R - each if each else 0 for each in weights]
         points: Bytes = np.concatenate((tau1[domain : 2 * domain - 1], tau1[: domain - 1]))
         return sum_g1(points, [*weights, *negative])
-
-    def _coefficients(self, rows: list[int]) -> list[int]:
-        domain = self._system.domain
-        values: list[int] = polynomial_bn254.ifft([*rows, *[0] * (domain - len(rows))], domain)
-        return [*values, *[0] * (domain - len(values))]
 
 
 def _odd_values(weights: list[int], domain: int) -> list[int]:

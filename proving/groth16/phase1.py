@@ -31,12 +31,12 @@ from proving.groth16.verifying_key import WORD_BYTES
 _TAG = b"proofmesh.setup.ceremony.v1"
 
 
-def phase1_id(ptau: Ptau) -> bytes:
-    """Return the id of a ceremony's phase 1: Keccak-256 over its alpha, beta and gamma.
+def phase1_id(alpha1: bytes, beta2: bytes) -> bytes:
+    """Return the id of a ceremony's phase 1: Keccak-256 over its alpha, beta and gamma (raw points of a key or file).
 
     Anyone who holds a key can recompute it; the programs that share it can be verified in one batch.
     """
-    words = (*words_g1(ptau.alpha_tau1[0].tobytes()), *words_g2(ptau.beta2[0].tobytes()), *words_g2(raw_g2(G2)))
+    words = (*words_g1(alpha1), *words_g2(beta2), *words_g2(raw_g2(G2)))
     return keccak256(_TAG + b"".join(word.to_bytes(WORD_BYTES, "big") for word in words))
 
 

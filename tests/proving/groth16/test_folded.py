@@ -5,13 +5,18 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from time import process_time
 
 import pytest
+from anvil import anvil
 from proving_systems import Sample, sample, snarkjs_run
 
-from protocol.errors import KeyMaterialError, SecretError
+from contracts import bindings
+from contracts.abi import call_data
+from contracts.rpc import Rpc
+from protocol.errors import ContractRefusal, KeyMaterialError, SecretError
 from protocol.scalars import BN254_SCALAR_ORDER as R
 from proving.groth16 import engine
 from proving.groth16.curve import G1, G2, point_g1, raw_g1, raw_g2, raw_of_words, words_g1, words_g2
@@ -218,3 +223,25 @@ def sample_head() -> tuple[int, ...]:
     """alpha, beta, gamma, delta of some set-up."""
     second = [words_g2(raw_g2(G2 * each)) for each in (11, 1, 13)]
     return (*words_g1(raw_g1(G1 * 7)), *(word for point in second for word in point))
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[tuple[Rpc, str]]:
+    """A chain with the Groth16Verifier and its address."""
+    with anvil() as url, Rpc(url) as rpc:
+        (account,) = rpc.call("eth_accounts")
+        sent = rpc.call("eth_sendTransaction", {"from": account, "data": "0x" + bindings.deploy_verifier().hex()})
+        yield rpc, rpc.call("eth_getTransactionReceipt", sent)["contractAddress"]
+
+
+def test_the_contract_takes_the_models_key(model: Model, chain: tuple[Rpc, str]) -> None:
+    rpc, verifier = chain
+
+    def call(data: bytes) -> object:
+        return rpc.call("eth_call", {"to": verifier, "data": "0x" + data.hex()}, "latest")
+
+    assert call(call_data("Groth16Verifier", "requireSoundKey", list(model.words))) == "0x"
+    assert call(bindings.verify(model.words, model.statement, model.proof)) == "0x"
+    false = ((model.statement[0] + 1) % R, *model.statement[1:])
+    with pytest.raises(ContractRefusal):
+        call(bindings.verify(model.words, false, model.proof))

@@ -7,15 +7,15 @@ import dataclasses
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import proving_twist
 import pytest
 from proving_systems import Sample, sample
 
 from protocol.errors import AuditError, KeyMaterialError
 from protocol.scalars import BN254_SCALAR_ORDER as R
-from proving.groth16 import engine, zkey
+from proving.groth16 import engine, twist, zkey
 from proving.groth16.curve import G1, G2, check_on_curve_g2, point_g1, point_g2, raw_g1, raw_g2
 from proving.groth16.dev_setup import DevPhase1, dev_keys
 from proving.groth16.fixed_base import multiples_g1, multiples_g2
@@ -28,6 +28,8 @@ from proving.groth16.queries import Secrets
 from proving.groth16.zkey import ZKey, read_zkey, verifying_words, write_zkey
 
 CIRCUIT_HASH = b"\7" * 32
+LEAST_FACTOR = 10069
+"""The least prime in the cofactor of G2."""
 Change = Callable[[ZKey], ZKey]
 
 
@@ -143,6 +145,23 @@ def doubled_h(key: ZKey) -> ZKey:
     return dataclasses.replace(key, h=np.frombuffer(b"".join(points), np.uint8).reshape(-1, 64))
 
 
+def stray(order: int | None = None) -> twist.Point:
+    """Return a point on the twist outside G2; of the given prime order, if one is named."""
+    x = 1
+    while True:
+        root = twist.square_root(twist.right_side((x, 1)))
+        if root is not None:
+            found = twist.multiple(((x, 1), root), twist.COFACTOR * R // order) if order else ((x, 1), root)
+            if found is not None:
+                assert twist.multiple(found, R) is not None
+                return found
+        x += 1
+
+
+def of_zksnake(point: Any) -> twist.Point:
+    return (point.x[0], point.x[1]), (point.y[0], point.y[1])
+
+
 SOME_G1, SOME_G2 = raw_g1(G1 * 99), raw_g2(G2 * 99)
 NOT_CANONICAL = b"\xff" * 32 + raw_g1(G1)[32:]
 PLANTED: dict[str, tuple[Change, str]] = {
@@ -177,7 +196,7 @@ PLANTED: dict[str, tuple[Change, str]] = {
     "point off the curve": (put("c", 6, b"\1" + bytes(63)), "6 of C is not on the curve"),
     "point off the twist": (put("b2", 6, b"\1" + bytes(127)), "6 of B2 is not on the curve"),
     "coordinate beyond the field": (put("h", 2, NOT_CANONICAL), "2 of H is not on the curve"),
-    "point outside the subgroup": (put("b2", 0, proving_twist.raw(proving_twist.stray())), "subgroup"),
+    "point outside the subgroup": (put("b2", 0, twist.raw(stray())), "subgroup"),
 }
 
 
@@ -226,10 +245,10 @@ def test_the_key_of_another_circuit_or_set_up_is_found(
 
 def test_points_of_small_order_hidden_in_g2_are_found() -> None:
     """A point of order 10069 vanishes from one random sum in 10069, from ten hardly ever."""
-    stray = proving_twist.stray(proving_twist.LEAST_FACTOR)
-    assert proving_twist.multiple(stray, proving_twist.LEAST_FACTOR) is None
-    honest = [proving_twist.of_raw(raw_g2(G2 * (index + 1))) for index in range(8)]
-    points = b"".join(proving_twist.raw(proving_twist.add(each, stray)) for each in honest)
+    small = stray(LEAST_FACTOR)
+    assert twist.multiple(small, LEAST_FACTOR) is None
+    honest = [of_zksnake(G2 * (index + 1)) for index in range(8)]
+    points = b"".join(twist.raw(twist.add(each, small)) for each in honest)
     array = np.frombuffer(points, np.uint8).reshape(-1, 128)
     check_on_curve_g2(array, "B2")
     with pytest.raises(KeyMaterialError, match="subgroup"):

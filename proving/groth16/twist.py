@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Points of BN254's twist outside G2, which zksnake cannot make: affine arithmetic in plain integers."""
+"""Points of BN254's twist outside G2, which zksnake cannot make: affine arithmetic in plain integers.
+
+Slow (20 ms a multiple), and used where a point is not in the subgroup yet: hashing to G2, and tests that plant one.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from protocol.scalars import BN254_SCALAR_ORDER as R
 from proving.groth16.verifying_key import BN254_BASE_ORDER as Q
 
 Complex = tuple[int, int]
+"""Real and imaginary part."""
 Point = tuple[Complex, Complex] | None
 COFACTOR = 2 * Q - R
-LEAST_FACTOR = 10069
 
 
 def times(a: Complex, b: Complex) -> Complex:
@@ -26,6 +29,7 @@ def inverse(a: Complex) -> Complex:
 
 
 B: Complex = times((3, 0), inverse((9, 1)))
+"""The curve's constant, 3 / (9 + u)."""
 
 
 def add(left: Point, right: Point) -> Point:
@@ -43,6 +47,7 @@ def add(left: Point, right: Point) -> Point:
 
 
 def multiple(point: Point, scalar: int) -> Point:
+    """Return a multiple; the scalar is not reduced."""
     total: Point = None
     while scalar:
         if scalar & 1:
@@ -51,37 +56,20 @@ def multiple(point: Point, scalar: int) -> Point:
     return total
 
 
-def stray(order: int | None = None) -> Point:
-    """Return a point on the twist outside G2; of the given prime order, if one is named."""
-    x = 1
-    while True:
-        root = _square_root(_right_side((x, 1)))
-        if root is not None:
-            found = multiple(((x, 1), root), COFACTOR * R // order) if order else ((x, 1), root)
-            if found is not None:
-                assert multiple(found, R) is not None
-                return found
-        x += 1
-
-
 def raw(point: Point) -> bytes:
-    assert point is not None
-    (x, y) = point
+    """Return a point as files hold it."""
+    x, y = point or ((0, 0), (0, 0))
     return b"".join(((part << 256) % Q).to_bytes(32, "little") for part in (*x, *y))
 
 
-def of_raw(data: bytes) -> Point:
-    parts = [int.from_bytes(data[at : at + 32], "little") * pow(1 << 256, -1, Q) % Q for at in range(0, 128, 32)]
-    return ((parts[0], parts[1]), (parts[2], parts[3])) if any(parts) else None
-
-
-def _right_side(x: Complex) -> Complex:
+def right_side(x: Complex) -> Complex:
+    """Return y^2 for an x."""
     cube = times(x, times(x, x))
     return (cube[0] + B[0]) % Q, (cube[1] + B[1]) % Q
 
 
-def _square_root(a: Complex) -> Complex | None:
-    """The complex method: q is 3 mod 4."""
+def square_root(a: Complex) -> Complex | None:
+    """Return a root if there is one (the complex method: q is 3 mod 4)."""
     norm = pow(a[0] * a[0] + a[1] * a[1], (Q + 1) // 4, Q)
     for sign in (1, -1):
         real = pow((a[0] + sign * norm) * pow(2, -1, Q), (Q + 1) // 4, Q)
