@@ -6,7 +6,7 @@ from __future__ import annotations
 from proving.importer import arithmetic
 from proving.importer.call import Call, Rules
 from proving.importer.graph import Comparison, Function
-from proving.importer.operators.elementwise import absolute, clip, function
+from proving.importer.operators.elementwise import clip, function, magnitude
 from proving.importer.values import Value, number
 
 SQRT_HALF = 0.7071067811865476
@@ -79,7 +79,7 @@ def _thresholded(call: Call) -> Value:
 
 def _softsign(call: Call) -> Value:
     b, x = call.builder, call.value()
-    return arithmetic.divide(b, x, arithmetic.add(b, absolute(b, x), number(1.0)))
+    return arithmetic.divide(b, x, arithmetic.add(b, magnitude(b, x), number(1.0)))
 
 
 def _mish(call: Call) -> Value:

@@ -13,7 +13,7 @@ from proving.importer.builder import Builder, Origin, Reading
 from proving.importer.call import Call, Rules
 from proving.importer.graph import Comparison, Function, Scaler
 from proving.importer.operators.classifiers import class_labels, many_scores, one_score
-from proving.importer.operators.elementwise import absolute
+from proving.importer.operators.elementwise import magnitude
 from proving.importer.operators.labels import named
 from proving.importer.operators.linear import dense
 from proving.importer.operators.reduction import square, total
@@ -60,7 +60,7 @@ def _normalizer(call: Call) -> Value:
     value, norm = Variable(rows), call.node.text("norm", "MAX")
     match norm:
         case "L1":
-            parts = absolute(b, value)
+            parts = magnitude(b, value)
         case "L2":
             parts = square(b, value)
         case "MAX":

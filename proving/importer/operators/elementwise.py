@@ -59,6 +59,12 @@ def absolute(builder: Builder, value: Value) -> Value:
     return Variable(builder.combine(table, np.array([2.0, -1.0])).reshape(value.shape), value.type)
 
 
+def magnitude(builder: Builder, value: Value) -> Value:
+    """Return |x| as relu(x) + relu(-x): two decompositions, but intervals show that it is not negative."""
+    return arithmetic.add(builder, arithmetic.relu(builder, value),
+                          arithmetic.relu(builder, arithmetic.negate(builder, value)))
+
+
 def clip(builder: Builder, value: Value, low: Fixed | None, high: Fixed | None) -> Value:
     """Return `min(max(value, low), high)`."""
     if low is not None:

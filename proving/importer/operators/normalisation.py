@@ -11,7 +11,7 @@ from proving.importer import arithmetic
 from proving.importer.builder import Builder
 from proving.importer.call import Call, Rules
 from proving.importer.graph import Function
-from proving.importer.operators.elementwise import absolute
+from proving.importer.operators.elementwise import magnitude
 from proving.importer.operators.pooling import averages
 from proving.importer.operators.reduction import grouped, square, total
 from proving.importer.values import Elements, Fixed, Value, Variable, number
@@ -117,7 +117,7 @@ def _lp(call: Call) -> Value:
     if power not in (1, 2):
         raise call.node.unsupported("has a norm other than 1 and 2")
     table, shape = grouped(value.elements, (axis,), True)
-    parts = square(b, Variable(table)) if power == 2 else absolute(b, Variable(table))
+    parts = square(b, Variable(table)) if power == 2 else magnitude(b, Variable(table))
     assert isinstance(parts, Variable)
     norm: Value = Variable(total(b, parts.elements).reshape(shape))
     norm = arithmetic.apply(b, norm, Function.SQRT) if power == 2 else norm

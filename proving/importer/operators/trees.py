@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto
 
 from protocol.errors import ModelTooLargeError, WeightError
 from proving.importer.call import Call, Rules
@@ -112,7 +111,8 @@ def _append(splits: list[Any], row: _Row, pending: list[tuple[Key, list[tuple[in
     place = len(splits)
 
     def split(strict: bool) -> None:
-        splits.append({"feature": row.feature, "threshold": row.value, "strict": strict, "yes": 0, "no": 0})
+        threshold = _float32(row.value, strict)
+        splits.append({"feature": row.feature, "threshold": threshold, "strict": strict, "yes": 0, "no": 0})
 
     match row.mode:
         case "BRANCH_LEQ" | "BRANCH_LT":
@@ -151,31 +151,41 @@ def _leaf_weights(node: Node, prefix: str, scores: dict[int, int]) -> dict[Key, 
 
 def _ensemble(call: Call, prefix: str, scores: dict[int, int], base: tuple[float, ...], average: bool) -> Elements:
     """Append the Trees node and return its elements, [1, scores]."""
-    node, features = call.node, rows_of(call)
-    if len(features) != 1:
-        raise node.unsupported("has a batch of more than one row")
+    node = call.node
     trees, rows = _rows(node)
     leaves = _leaf_weights(node, prefix, scores)
     if average:
         leaves = {key: tuple(each / len(trees) for each in weight) for key, weight in leaves.items()}
-    nothing = (0.0,) * len(scores)
-    built = tuple(build_tree(node, root, rows, leaves, nothing, features.shape[1])
-                  for root in _roots(node, trees, rows))
-    _check_thresholds(node, built, call.value().type)
-    source, scaler = call.builder.vector(features), None
-    if source in call.builder.scalers:
-        elements, scaler = call.builder.scalers[source]
-        source = call.builder.vector(elements)
-    return call.builder.emit(Trees(source, base, built, scaler), len(scores))[None, :]
+    return _emit(call, base, _roots(node, trees, rows), rows, leaves)
 
 
-def _check_thresholds(node: Node, trees: tuple[Tree, ...], kind: int) -> None:
-    for tree in trees:
-        for split in tree.splits:
-            if float(np.float32(split.threshold)) != split.threshold:
-                raise node.unsupported("has thresholds of more than float32 precision; export it as float32")
-    if kind == TensorProto.DOUBLE:
-        raise node.unsupported("compares doubles; export it with float32 inputs")
+def _emit(call: Call, base: tuple[float, ...], roots: list[Key], rows: dict[Key, _Row],
+          leaves: dict[Key, tuple[float, ...]]) -> Elements:
+    """Append a Trees node for each row of the input and return their elements, [rows, scores]."""
+    features, builder = rows_of(call), call.builder
+    nothing = (0.0,) * len(base)
+    built = tuple(build_tree(call.node, root, rows, leaves, nothing, features.shape[1]) for root in roots)
+    found = []
+    for each in features:
+        source, scaler = builder.vector(each), None
+        if source in builder.scalers:
+            elements, scaler = builder.scalers[source]
+            source = builder.vector(elements)
+        found.append(builder.emit(Trees(source, base, built, scaler), len(base)))
+    return np.stack(found)
+
+
+def _float32(threshold: float, strict: bool) -> float:
+    """Return the float32 threshold with the same outcome for every float32 number, NaN aside.
+
+    x <= t for the largest float32 number that is not above t; x < t for the smallest that is not below.
+    """
+    near = np.float32(threshold)
+    if strict and float(near) < threshold:
+        near = np.nextafter(near, np.float32(np.inf))
+    if not strict and float(near) > threshold:
+        near = np.nextafter(near, np.float32(-np.inf))
+    return float(near)
 
 
 def _classifier(call: Call) -> tuple[Value, ...]:
@@ -209,6 +219,49 @@ def _regressor(call: Call) -> Value:
     return Variable(_ensemble(call, "target", {each: each for each in range(count)}, base, how == "AVERAGE"))
 
 
-MAX_TARGETS = 1 << 12
+def _tensor(node: Node, name: str) -> list[Any]:
+    tensor = node.tensor(name)
+    if tensor is None:
+        raise node.malformed(f"has no {name}")
+    return list(read_tensor(tensor).values.reshape(-1).tolist())
 
-RULES: Rules = {"TreeEnsembleClassifier": _classifier, "TreeEnsembleRegressor": _regressor}
+
+def _ensemble_v5(call: Call) -> Value:
+    """Return the scores of ai.onnx.ml 5's TreeEnsemble: one table of nodes, leaves in a table of their own."""
+    node = call.node
+    count, how = node.integer("n_targets", 1), node.integer("aggregate_function", 1)
+    if not 1 <= count <= MAX_TARGETS or how not in (0, 1) or node.integer("post_transform"):
+        raise node.unsupported("has targets, an aggregation or a post_transform that is not supported")
+    modes = _tensor(node, "nodes_modes")
+    columns: list[Sequence[Any]] = [
+        modes, node.integers("nodes_featureids"), _tensor(node, "nodes_splits"), node.integers("nodes_truenodeids"),
+        node.integers("nodes_trueleafs"), node.integers("nodes_falsenodeids"), node.integers("nodes_falseleafs"),
+    ]
+    targets, weights = node.integers("leaf_targetids"), _tensor(node, "leaf_weights")
+    if len({len(each) for each in columns}) != 1 or len(targets) != len(weights):
+        raise node.malformed("has node or leaf tables of different lengths")
+    roots = node.integers("tree_roots")
+    share = 1.0 / len(roots) if how == 0 and roots else 1.0
+    rows: dict[Key, _Row] = {}
+    for number, (mode, feature, value, yes, yes_leaf, no, no_leaf) in enumerate(zip(*columns, strict=True)):
+        if not 0 <= mode < len(MODE_NUMBERS):
+            raise node.unsupported(f"has nodes of mode {mode}, which is not supported")
+        rows[0, number] = _Row(MODE_NUMBERS[mode], feature, value, (yes_leaf, yes), (no_leaf, no))
+    leaves: dict[Key, tuple[float, ...]] = {}
+    for number, (target, weight) in enumerate(zip(targets, weights, strict=True)):
+        if not 0 <= target < count or not math.isfinite(weight):
+            raise node.malformed("has a leaf for a target that there is not, or that is no number")
+        rows[1, number] = _Row(LEAF, 0, 0.0, (1, -1), (1, -1))
+        leaves[1, number] = tuple(weight * share if each == target else 0.0 for each in range(count))
+    return Variable(_emit(call, (0.0,) * count, [(0, each) for each in roots], rows, leaves))
+
+
+MAX_TARGETS = 1 << 12
+MODE_NUMBERS = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ")
+"""The modes of ai.onnx.ml 5, by number; 6 is set membership."""
+
+RULES: Rules = {
+    "TreeEnsemble": _ensemble_v5,
+    "TreeEnsembleClassifier": _classifier,
+    "TreeEnsembleRegressor": _regressor,
+}
