@@ -102,19 +102,22 @@ def _grain_bits(width: int, partial_rounds: int) -> Iterator[int]:
     fields = ((1, 2), (0, 4), (FIELD_BITS, 12), (width, 12), (FULL_ROUNDS, 10), (partial_rounds, 10))
     for value, size in (*fields, ((1 << 30) - 1, 30)):
         seed = seed << size | value
-    # Bit i of `state` is register i, so that a step is one shift.
+    # Bit i of `state` is register i, so that a step is one shift. A new bit depends on none of the 18 before it
+    # (the last tap is 62 of 80), so 18 steps are as simple as one.
     state = int(f"{seed:080b}"[::-1], 2)
 
-    def step() -> int:
+    def steps(count: int) -> int:
+        """Return the next `count` bits, at most 18, the first lowest."""
         nonlocal state
-        bit = (state ^ state >> 13 ^ state >> 23 ^ state >> 38 ^ state >> 51 ^ state >> 62) & 1
-        state = state >> 1 | bit << 79
-        return bit
+        new = (state ^ state >> 13 ^ state >> 23 ^ state >> 38 ^ state >> 51 ^ state >> 62) & (1 << count) - 1
+        state = state >> count | new << 80 - count
+        return new
 
-    for _ in range(160):
-        step()
+    for _ in range(16):
+        steps(10)
     while True:
-        if step():
-            yield step()
-        else:
-            step()
+        # Of each pair the second bit counts if the first is 1.
+        new = steps(18)
+        for place in range(0, 18, 2):
+            if new >> place & 1:
+                yield new >> place + 1 & 1
