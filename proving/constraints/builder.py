@@ -78,6 +78,7 @@ class Builder:
         self.blocks: list[Block] = []
         self.free: list[int] = []
         """Wires that a prover chooses: inputs (or their bits), weights, blinding, binding. The others follow."""
+        self._boolean: list[tuple[int, int]] = []
         self._a: list[Form] = []
         self._b: list[Form] = []
         self._c: list[Form] = []
@@ -102,11 +103,11 @@ class Builder:
 
     def boolean(self, form: Form, kind: str = "boolean") -> None:
         """Constrain each element to 0 or 1: `x * (x - 1) = 0`."""
-        self.constrain(kind, form, forms.shift(form, -1), _empty(form.rows))
+        self.constrain(kind, form, forms.shift(form, -1), forms.nothing(form.rows))
 
     def zero(self, form: Form, kind: str = "linear") -> None:
         """Constrain each element to 0, by a linear row `0 * 0 = x`."""
-        self.constrain(kind, _empty(form.rows), _empty(form.rows), form)
+        self.constrain(kind, forms.nothing(form.rows), forms.nothing(form.rows), form)
 
     def equal(self, left: Form, right: Form, kind: str = "linear") -> None:
         """Constrain `left = right` by linear rows."""
@@ -129,8 +130,16 @@ class Builder:
         counts = np.asarray(widths, dtype=np.int64)
         wires = self.new(int(counts.sum()))
         self.boolean(forms.of_wires(wires), kind)
+        self._boolean.append((self.wires - len(wires), self.wires))
         first = (int(wires[0]) if len(wires) else self.wires) + np.cumsum(counts) - counts
         return Bits(first, counts)
+
+    def is_boolean(self, wires: Array) -> Array:
+        """Return which wires were made as bits."""
+        ends = np.array(self._boolean or [(0, 0)], dtype=np.int64)
+        run = np.searchsorted(ends[:, 0], wires, side="right") - 1
+        found: Array = (run >= 0) & (wires < ends[run, 1])
+        return found
 
     def decompose(self, source: Form, widths: Array | Sequence[int], kind: str = "decomposition") -> Bits:
         """Return the bits of each element, which thereby is at least 0 and below 2^width; width + 1 rows each.
@@ -152,13 +161,8 @@ class Builder:
         )
 
 
-def _empty(rows: int) -> Form:
-    nothing = np.zeros(0, dtype=np.int64)
-    return Sparse(forms.ANY_WIRE, np.zeros(rows + 1, dtype=np.int64), nothing, nothing)
-
-
 def _matrix(wires: int, parts: list[Form]) -> Sparse:
-    whole = forms.stack(parts) if parts else _empty(0)
+    whole = forms.stack(parts) if parts else forms.nothing(0)
     if len(whole.indices) and not 0 <= int(whole.indices.min()) <= int(whole.indices.max()) < wires:
         raise ValueError("a constraint names a wire that does not exist")
     return Sparse(wires, whole.indptr, whole.indices, whole.values)

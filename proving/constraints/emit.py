@@ -16,6 +16,7 @@ from proving.constraints.builder import Block, Builder
 from proving.constraints.nodes import emit_nodes
 from proving.constraints.public_wires import PublicWires
 from proving.constraints.system import ConstraintSystem
+from proving.constraints.weight_words import packing_of
 from proving.constraints.witness import WitnessPlan
 from proving.fixedpoint.bounds import program_bounds
 from proving.fixedpoint.program import Program
@@ -47,7 +48,8 @@ def emit(program: Program) -> EmittedCircuit:
     bounds = program_bounds(program)
     public = public_wires_of(program)
     builder = Builder(public.count)
-    values = emit_nodes(builder, program, bounds, public.weights if len(public.weights) else None)
+    folded = public.weights if len(public.weights) else None
+    values = emit_nodes(builder, program, bounds, folded, packing_of(program))
     builder.label = STATEMENT
     emit_statement(builder, program, public, values)
     plan = WitnessPlan(builder.wires, tuple(builder.steps))

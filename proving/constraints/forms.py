@@ -29,6 +29,12 @@ def of_wires(wires: Array) -> Form:
     return _single(np.asarray(wires, dtype=np.int64), np.ones(len(wires), dtype=np.int64))
 
 
+def nothing(count: int) -> Form:
+    """Return so many zeros."""
+    empty = np.zeros(0, dtype=np.int64)
+    return Sparse(ANY_WIRE, np.zeros(count + 1, dtype=np.int64), empty, empty)
+
+
 def constant(values: Array | Sequence[int]) -> Form:
     """Return constants as forms."""
     numbers = exact(values)
@@ -102,6 +108,15 @@ def scatter(count: int, parts: Sequence[tuple[Array, Form]]) -> Form:
 def collect(count: int, rows: Array, columns: Array, values: Array) -> Form:
     """Return `count` rows from scattered entries, adding up what names the same wire of the same row."""
     return _in_field(sparse.from_entries(count, ANY_WIRE, rows, columns, values))
+
+
+def constants(form: Form) -> Array:
+    """Return the constant of each row, as Python integers."""
+    found = np.zeros(form.rows, dtype=object)
+    some = np.flatnonzero(np.diff(form.indptr) > 0)
+    some = some[form.indices[form.indptr[some]] == ONE]
+    found[some] = form.values[form.indptr[some]].astype(object)
+    return found
 
 
 def entries(form: Form) -> Array:

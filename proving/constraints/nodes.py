@@ -3,12 +3,23 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from proving.constraints import forms
 from proving.constraints.builder import Builder
 from proving.constraints.emission import Emission
 from proving.constraints.forms import Form
-from proving.constraints.gadgets import arithmetic, decompositions, piecewise, quotient, sources, thermometer
+from proving.constraints.gadgets import (
+    arithmetic,
+    decompositions,
+    piecewise,
+    private_layer,
+    quotient,
+    sources,
+    thermometer,
+)
 from proving.constraints.uses import count_uses
+from proving.constraints.weight_words import WeightPacking
 from proving.fixedpoint.bounds import Bounds, program_bounds
 from proving.fixedpoint.program import (
     Constant,
@@ -31,30 +42,43 @@ from proving.sparse import Array
 
 
 def emit_nodes(
-    builder: Builder, program: Program, bounds: tuple[Bounds, ...] | None = None, weights: Array | None = None
+    builder: Builder,
+    program: Program,
+    bounds: tuple[Bounds, ...] | None = None,
+    folded: Array | None = None,
+    packing: WeightPacking | None = None,
 ) -> list[Form]:
     """Add a program's nodes to a circuit; return the form of each.
 
-    `weights` are the public wires of folded weights and their blinding, None otherwise.
+    `folded` are the public wires of private weights and their blinding, None otherwise. `packing` is the program's
+    (`packing_of`, None if it has no private weights): the form of its Parameter node are the words, and that of
+    other nodes that are absorbed into layers is empty.
     """
     known = program_bounds(program) if bounds is None else bounds
     emission = Emission(builder, program, known, count_uses(program, known))
-    if weights is not None:
-        builder.steps.append(sources.folded_step(int(weights[0])))
-    for ref, label in enumerate(program.labels):
+    words: Array = np.zeros(0, dtype=np.int64)
+    for ref, (node, label) in enumerate(zip(program.nodes, program.labels, strict=True)):
         builder.label = label
-        form = _node(emission, ref, weights)
-        emission.values.append(emission.share(ref, form))
+        if packing is not None and isinstance(node, Parameter):
+            words = private_layer.word_wires(emission, len(packing.words), folded)
+            emission.values.append(forms.of_wires(words))
+        elif packing is not None and ref in packing.absorbed:
+            emission.values.append(forms.nothing(0))
+        elif packing is not None and isinstance(node, Linear) and ref in packing.layers:
+            form = private_layer.private_layer(emission, ref, node, packing.layers[ref], words)
+            emission.values.append(emission.share(ref, form))
+        else:
+            emission.values.append(emission.share(ref, _node(emission, ref)))
     return emission.values
 
 
-def _node(emission: Emission, ref: Ref, weights: Array | None) -> Form:
+def _node(emission: Emission, ref: Ref) -> Form:
     node = emission.program.nodes[ref]
     match node:
         case Input():
             return sources.inputs(emission, ref, node)
         case Parameter():
-            return sources.parameters(emission, ref, node, weights)
+            raise ValueError("the program has private weights, and no packing of them was given")
         case Constant():
             return forms.constant(node.values)
         case Gather():

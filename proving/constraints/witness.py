@@ -78,6 +78,11 @@ class Reading:
     offsets: Array | None = None
     minus: Ref | None = None
 
+    def take(self, index: Array) -> Reading:
+        """Return the numbers at `index` of those that are read."""
+        elements = index if self.elements is None else self.elements[index]
+        return Reading(self.ref, elements, None if self.offsets is None else self.offsets[index], self.minus)
+
     def read(self, trace: Sequence[Array]) -> Array:
         values = trace[self.ref] if self.minus is None else trace[self.ref] - trace[self.minus]
         if self.elements is not None:

@@ -5,7 +5,7 @@
   is shown the left half and `k_out` can check a sealed output against the commitment, and learns no input.
 - A further group, committed earlier or by somebody else: `Poseidon(schema, packed.., blinding)`.
 - A committed output: the same, its values a field of their own; so it is the group of a following program.
-- Weights in Poseidon mode: `Poseidon(schema, packed.., blinding)`.
+- Weights in Poseidon mode: `Poseidon(schema, words.., blinding)`, the words being those of weight_words.py.
 
 More than 16 elements are hashed 16 at a time, each digest in the capacity of the next (proving/poseidon.py). Hiding
 rests on blindings and output key being secret and uniform; `order_secrets` draws them.
@@ -76,13 +76,14 @@ def join(left: int, output_key: int) -> int:
     return chain([left, chain([TAG_OUT, output_key], [])], [])
 
 
-def commit_weights(unsigned: Sequence[int], bits: int, blinding: int) -> int:
-    """Return the commitment to weights, `w + 2^(bits-1)` each; raises SecretError, InputRangeError."""
-    check_elements(blinding)
-    if any(not 0 <= each < 1 << bits for each in unsigned):
-        raise InputRangeError(f"A weight does not fit {bits} bits.")
-    packed = pack(unsigned, packing([bits] * len(unsigned)))
-    return chain([weights_schema(len(unsigned), bits), *packed, blinding], [])
+def commit_weights(words: Sequence[int], blinding: int) -> int:
+    """Return the commitment to weights, given as the words of the circuit (`weight_words.words_of`).
+
+    Raises:
+        SecretError: a word or the blinding is no field element.
+    """
+    check_elements(*words, blinding)
+    return chain([weights_schema(len(words)), *words, blinding], [])
 
 
 def pad(output_key: int, binding: int, index: int) -> int:

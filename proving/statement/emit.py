@@ -1,23 +1,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The statement of a circuit: commitments, packed inputs, outputs, binding (docs/STATEMENTS.md).
 
-Whatever is packed is range-checked already: inputs and weights by their bits, outputs by their bounds. So a packed
-element below 2^248 stands for one vector of values only.
+Whatever is packed is range-checked already: inputs by their bits, outputs by their bounds. So a packed element below
+2^248 stands for one vector of values only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
+from protocol.errors import ProvingError, SecretError
+from protocol.scalars import BN254_SCALAR_ORDER
 from proving.constraints import forms
 from proving.constraints.builder import Builder
 from proving.constraints.emission import LONG
 from proving.constraints.forms import Form
-from proving.constraints.gadgets.sources import WEIGHTS
+from proving.constraints.gadgets.private_layer import WEIGHTS
 from proving.constraints.public_wires import PublicWires, public_wires
+from proving.constraints.weight_words import words_of
 from proving.fixedpoint.program import Input, Parameter, Program, Ref
 from proving.settings import Reveal, WeightMode
 from proving.sparse import from_rows
@@ -25,7 +29,7 @@ from proving.statement.commitment import TAG_OUT, TAG_PAD, Secrets
 from proving.statement.emit_hash import emit_chain
 from proving.statement.fill import Constant, Digest, Fill, Hash, Packed, Secret, StatementStep, Total, Value, Wire
 from proving.statement.layout import Layout, layout_of
-from proving.statement.schema import Group, Packing, packing, weights_schema
+from proving.statement.schema import Group, Packing, committed_groups, weights_schema
 
 BLINDINGS, OUTPUT_KEY, OUTPUT_BLINDING, WEIGHT_BLINDING, BINDING = (
     "blindings", "output_key", "output_blinding", "weight_blinding", "binding",
@@ -47,16 +51,31 @@ def public_wires_of(program: Program) -> PublicWires:
 
 
 def given(program: Program, secrets: Secrets, binding: int) -> dict[str, tuple[int, ...]]:
-    """Return what the witness of a program is made of besides the inputs."""
-    weights = () if program.parameter_values is None else tuple(program.parameter_values.tolist())
+    """Return what the witness of a program is made of besides the inputs.
+
+    Raises:
+        SecretError: there are not as many blindings as further groups.
+        ProvingError: the binding is no field element.
+    """
+    further = len(committed_groups(program.inputs)) - 1
+    if len(secrets.groups) != further:
+        raise SecretError(f"The program has {further} further groups of inputs, and as many blindings are needed.")
+    if type(binding) is not int or not 0 <= binding < BN254_SCALAR_ORDER:
+        raise ProvingError("The binding is no field element.")
     return {
         BLINDINGS: (secrets.blinding, *secrets.groups),
         OUTPUT_KEY: (secrets.output_key,),
         OUTPUT_BLINDING: (secrets.output,),
         WEIGHT_BLINDING: (secrets.weights,),
         BINDING: (binding,),
-        WEIGHTS: (*weights, secrets.weights),
+        WEIGHTS: (*_weight_words(program), secrets.weights),
     }
+
+
+@lru_cache(maxsize=4)
+def _weight_words(program: Program) -> tuple[int, ...]:
+    """Return the words of the owner's weights; a worker proves with the same ones again and again."""
+    return words_of(program)
 
 
 def emit_statement(builder: Builder, program: Program, public: PublicWires, values: Sequence[Form]) -> None:
@@ -103,9 +122,12 @@ class _Statement:
 
     def weights(self, parameters: Ref, wire: int) -> None:
         layout = self._layout
-        packed = self._packed(parameters, packing([layout.weight_bits] * layout.weights))
-        schema = _constant(weights_schema(layout.weights, layout.weight_bits))
-        self._publish(self._hash([schema, *packed, self._secret(WEIGHT_BLINDING)]), wire)
+        words = self._values[parameters]
+        elements = [
+            _Element(forms.take(words, np.array([index])), Secret(WEIGHTS, index)) for index in range(words.rows)
+        ]
+        schema = _constant(weights_schema(layout.weights))
+        self._publish(self._hash([schema, *elements, self._secret(WEIGHT_BLINDING)]), wire)
 
     def public_inputs(self, inputs: Ref, public: PublicWires) -> None:
         wires = public.inputs

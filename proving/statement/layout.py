@@ -14,7 +14,8 @@ from functools import cached_property
 
 from protocol.errors import CompileSettingsError
 from protocol.hashing import keccak256
-from proving.fixedpoint.program import Parameter, Program, Revealed
+from proving.constraints.weight_words import packing_of
+from proving.fixedpoint.program import Program, Revealed
 from proving.settings import InputRange, OutputSpec, Predicate, Reveal, WeightMode
 from proving.statement.schema import PACKED_BITS, Group, Packing, committed_groups, describe, packing, public_group
 
@@ -26,8 +27,8 @@ MAX_BETWEEN = 64
 class Layout:
     """What the words of a statement mean. `threshold` is a constant one, at `threshold_scale` fractional bits.
 
-    `inputs` are the program's, a public threshold included (the last). `weights` counts private weights of
-    `weight_bits` each.
+    `inputs` are the program's, a public threshold included (the last). `weights` counts the words that private
+    weights are packed into (constraints/weight_words.py).
     """
 
     inputs: tuple[InputRange, ...]
@@ -37,7 +38,6 @@ class Layout:
     threshold_scale: int
     weight_mode: WeightMode
     weights: int
-    weight_bits: int
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
@@ -102,7 +102,7 @@ class Layout:
             "threshold": describe(field) if field else None,
             "packing": ["first-lowest", PACKED_BITS],
             "output": output,
-            "weights": {"mode": self.weight_mode.value, "count": self.weights, "bits": self.weight_bits},
+            "weights": {"mode": self.weight_mode.value, "words": self.weights},
         }
 
     def digest(self) -> bytes:
@@ -119,7 +119,7 @@ def layout_of(program: Program) -> Layout:
     """
     if program.revealed is None:
         raise ValueError("the program does not say what its statement reveals")
-    count, bits = next(((n.size, n.bits) for n in program.nodes if isinstance(n, Parameter)), (0, 0))
+    weights = packing_of(program)
     # Nothing of the reference to the node is part of the meaning.
     layout = Layout(
         program.inputs,
@@ -128,8 +128,7 @@ def layout_of(program: Program) -> Layout:
         program.threshold if program.output.predicate is Predicate.THRESHOLD else None,
         program.scale_bits,
         program.weights.mode,
-        count,
-        bits,
+        0 if weights is None else len(weights.words),
     )
     describe(layout.output_field)
     if (between := len(layout.order) - 2) > MAX_BETWEEN:

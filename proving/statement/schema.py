@@ -74,9 +74,9 @@ def schema_hash(fields: Sequence[InputRange]) -> int:
     return _hashed({"format": "proofmesh.fields.v2", "fields": [describe(each) for each in fields]})
 
 
-def weights_schema(count: int, bits: int) -> int:
-    """Return the field element that stands for committed weights."""
-    return _hashed({"format": "proofmesh.weights.v1", "bits": bits, "count": count})
+def weights_schema(words: int) -> int:
+    """Return the field element that stands for committed weights, which are so many words of the circuit."""
+    return _hashed({"format": "proofmesh.weights.v2", "words": words})
 
 
 def describe(field: InputRange) -> list[object]:

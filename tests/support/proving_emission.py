@@ -13,6 +13,7 @@ from proving.constraints.builder import Block, Builder
 from proving.constraints.forms import Form
 from proving.constraints.nodes import emit_nodes
 from proving.constraints.system import ConstraintSystem
+from proving.constraints.weight_words import packing_of, words_of
 from proving.constraints.witness import WitnessPlan
 from proving.fixedpoint.batch import Evaluator
 from proving.fixedpoint.program import Program
@@ -34,8 +35,7 @@ class Nodes:
     values: list[Form]
 
     def witness(self, raw: Sequence[int]) -> Array:
-        weights = [] if self.program.parameter_values is None else self.program.parameter_values.tolist()
-        return self.plan.witness(Evaluator(self.program).trace(raw), {"weights": [*weights, BLINDING]})
+        return self.plan.witness(Evaluator(self.program).trace(raw), {"weights": (*words_of(self.program), BLINDING)})
 
     def rows_of(self, ref: int) -> int:
         """Return how many rows a node has."""
@@ -44,9 +44,10 @@ class Nodes:
 
 def nodes_of(program: Program) -> Nodes:
     folded = program.weights.mode is WeightMode.FOLDED and program.parameter_values is not None
-    public = len(program.parameter_values) + 1 if folded else 0  # type: ignore[arg-type]
+    public = len(words_of(program)) + 1 if folded else 0
     builder = Builder(public)
-    values = emit_nodes(builder, program, None, np.arange(1, public + 1) if folded else None)
+    wires = np.arange(1, public + 1) if folded else None
+    values = emit_nodes(builder, program, None, wires, packing_of(program))
     plan = WitnessPlan(builder.wires, tuple(builder.steps))
     return Nodes(program, builder.finish(), plan, tuple(builder.blocks), tuple(builder.free), values)
 

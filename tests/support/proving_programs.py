@@ -79,10 +79,13 @@ class RandomProgram:
         self.bounds = list(bounds.analyse(self.nodes, self.inputs))
         self.weights = WeightSpec(weights, generator.randint(2, 8))
         self.parameters: list[int] | None = None
+        self.hidden: set[Ref] = set()
         if weights is not WeightMode.CONSTANT:
-            count = generator.randint(1, 4)
+            count = generator.randint(2, 9)
             self.parameters = [generator.randrange(1 << self.weights.bits) for _ in range(count)]
             self._add(Parameter(count, self.weights.bits))
+            self.hidden.add(len(self.nodes) - 1)
+            self._private_layer()
 
     def grow(self, steps: int) -> Program:
         makers = (
@@ -90,12 +93,14 @@ class RandomProgram:
             self._non_negative, self._select, self._quotient, self._thermometer,
             self._piecewise,
         )
-        for _ in range(steps):
+        for step in range(steps):
+            if step == steps // 2 and self.parameters is not None:
+                self._private_layer()
             node = self.generator.choice(makers)()
             if node is not None:
                 self._add(node)
-        everything = tuple(range(len(self.nodes)))
-        size = sum(each.size for each in self.bounds)
+        everything = tuple(self._visible())
+        size = sum(self.bounds[each].size for each in everything)
         # The last node looks at all others, so that none is left without a use.
         self._add(Linear(everything, from_rows(size, [dict.fromkeys(range(size), 1)]), exact([0])))
         return program_of(self.nodes, self.inputs, None, self.weights, self.parameters)
@@ -104,12 +109,41 @@ class RandomProgram:
         self.nodes.append(node)
         self.bounds = list(bounds.analyse(self.nodes, self.inputs))
 
+    def _private_layer(self) -> None:
+        """Add products of weights and values, and sums of them: some rows alike, some not, weights shared or not."""
+        generator, source = self.generator, self._ref()
+        if not self._narrow(source):
+            source = 0
+        assert self.parameters is not None
+        size, rows, count = self.bounds[source].size, generator.randint(1, 4), len(self.parameters)
+        shared = generator.random() < 0.3
+        pairs = [
+            (generator.randrange(count) if shared else (row * size + column) % count, column)
+            for row in range(rows) for column in range(size)
+        ]
+        self._add(Gather((1,), np.array([p for p, _ in pairs])))
+        self._add(Gather((source,), np.array([c for _, c in pairs])))
+        weights, operands = len(self.nodes) - 2, len(self.nodes) - 1
+        self._add(Multiply(weights, operands))
+        self.hidden |= {weights, operands + 1}
+        matrix = [
+            {row * size + column: generator.choice([1, 1, 4]) for column in range(size)}
+            | {rows * size + row % count: generator.randint(1, 2)}
+            | {rows * size + count + generator.randrange(size): generator.randint(-9, -1)}
+            for row in range(rows)
+        ]
+        sums = from_rows(rows * size + count + size, matrix)
+        self._add(Linear((operands + 1, 1, source), sums, exact([generator.randint(-9, 9) for _ in matrix])))
+
+    def _visible(self) -> list[Ref]:
+        return [ref for ref in range(len(self.nodes)) if ref not in self.hidden]
+
     def _ref(self) -> Ref:
-        return self.generator.randrange(len(self.nodes))
+        return self.generator.choice(self._visible())
 
     def _like(self, ref: Ref) -> Ref:
         size = self.bounds[ref].size
-        return self.generator.choice([each for each, b in enumerate(self.bounds) if b.size == size])
+        return self.generator.choice([each for each in self._visible() if self.bounds[each].size == size])
 
     def _narrow(self, *refs: Ref) -> bool:
         return all(self.bounds[each].magnitude < WIDE for each in refs)
@@ -161,7 +195,8 @@ class RandomProgram:
 
     def _select(self) -> Node | None:
         conditions = [
-            ref for ref, b in enumerate(self.bounds) if int(b.low.min()) >= 0 and int(b.high.max()) <= 1
+            ref for ref in self._visible()
+            if int(self.bounds[ref].low.min()) >= 0 and int(self.bounds[ref].high.max()) <= 1
         ]
         if not conditions:
             return None
@@ -170,8 +205,9 @@ class RandomProgram:
 
     def _quotient(self) -> Node | None:
         pairs = [
-            (a, b) for a, left in enumerate(self.bounds) for b, right in enumerate(self.bounds)
-            if left.size == right.size and int(left.low.min()) >= 0 and int(right.low.min()) >= 1
+            (a, b) for a in self._visible() for b in self._visible()
+            if self.bounds[a].size == self.bounds[b].size
+            and int(self.bounds[a].low.min()) >= 0 and int(self.bounds[b].low.min()) >= 1
         ]
         return Quotient(*self.generator.choice(pairs)) if pairs else self._positive()
 

@@ -16,12 +16,12 @@ import numpy as np
 
 from proving.constraints import forms
 from proving.constraints.builder import Bits
-from proving.constraints.emission import Emission
+from proving.constraints.emission import NO_BITS, Emission, as_bits
 from proving.constraints.forms import Form
 from proving.constraints.widths import bit_lengths, powers_of_two, sign_place
 from proving.constraints.witness import Reading
 from proving.fixedpoint.program import Maximum, NonNegative, Ref, Rescale
-from proving.sparse import Array
+from proving.sparse import Array, exact
 
 
 def rescale(emission: Emission, ref: Ref, node: Rescale) -> Form:
@@ -46,10 +46,12 @@ def _floor(emission: Emission, node: Rescale, elements: Array) -> Form:
     # Counted from a multiple of 2^shift, the bits from `shift` on are the quotient, counted from there.
     quotient = emission.low(node.source)[elements] >> node.shift
     base = quotient << node.shift
-    bits = emission.builder.decompose(
-        forms.shift(source, -base), bit_lengths(emission.high(node.source)[elements] - base)
-    )
-    emission.fill_bits(bits, Reading(node.source, elements, -base))
+    own = forms.constants(source)
+    known = as_bits(emission.builder, forms.shift(source, exact(-own)))
+    reused = (known.widths != NO_BITS) & np.asarray(own % (1 << node.shift) == 0, dtype=bool)
+    quotient, base = exact(np.where(reused, own >> node.shift, quotient)), exact(np.where(reused, own, base))
+    widths = np.where(reused, known.widths, bit_lengths(emission.high(node.source)[elements] - base))
+    bits = emission.decomposed(forms.shift(source, -base), widths, Reading(node.source, elements, -base))
     return forms.shift(bits.value(node.shift), quotient)
 
 
@@ -104,6 +106,4 @@ def _signed_bits(
     """Decompose `x + 2^m`, whose bit m says that x is not negative, and whose lower bits then are those of x."""
     place = sign_place(low, high)
     lift = powers_of_two(place)
-    bits = emission.builder.decompose(forms.shift(form, lift), place + 1)
-    emission.fill_bits(bits, replace(reading, offsets=lift))
-    return bits, place
+    return emission.decomposed(forms.shift(form, lift), place + 1, replace(reading, offsets=lift)), place

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Input, Parameter and Constant: where values come from.
+"""Raw inputs.
 
 A raw input is range-checked by its bits; its value is their sum, which costs no wire of its own (`Emission.share`
 adds one where many rows would copy the sum). An input that a thermometer compares is checked there, and is one
-wire. Weights that are folded into the verifying key are public wires; weights under a Poseidon commitment are
-bits, since packing them needs their range.
+wire.
 """
 
 from __future__ import annotations
@@ -16,12 +15,9 @@ from proving.constraints.emission import Emission
 from proving.constraints.forms import Form
 from proving.constraints.gadgets.thermometer import is_trivial
 from proving.constraints.widths import bit_lengths
-from proving.constraints.witness import Given, Reading
-from proving.fixedpoint.program import Gather, Input, Parameter, Ref, Thermometer
+from proving.constraints.witness import Reading
+from proving.fixedpoint.program import Gather, Input, Ref, Thermometer
 from proving.sparse import Array
-
-WEIGHTS = "weights"
-"""The name of the weights among what a prover is given: the parameters, and with folded weights their blinding."""
 
 
 def inputs(emission: Emission, ref: Ref, node: Input) -> Form:
@@ -57,19 +53,3 @@ def compared_inputs(emission: Emission, ref: Ref, size: int) -> Array:
                 if ends == (0, int(emission.high(ref)[place])) and not is_trivial(*ends, thresholds):
                     found[place] = True
     return found
-
-
-def parameters(emission: Emission, ref: Ref, node: Parameter, folded: Array | None) -> Form:
-    """The weights, unsigned; `folded` are the public wires that hold them, or None with a Poseidon commitment."""
-    if folded is not None:
-        emission.builder.free.extend(folded.tolist())
-        return forms.of_wires(folded[: node.size])
-    bits = emission.builder.bits(np.full(node.size, node.bits, dtype=np.int64), "weight")
-    emission.fill_bits(bits, Reading(ref))
-    emission.builder.free.extend(bits.wires.tolist())
-    return bits.value()
-
-
-def folded_step(first: int) -> Given:
-    """Return the step that fills the public wires of folded weights: the weights, then their blinding."""
-    return Given(first, WEIGHTS)

@@ -19,14 +19,13 @@ from proving.fixedpoint.program import (
     Multiply,
     Node,
     NonNegative,
-    Parameter,
     Piecewise,
     Quotient,
     Rescale,
     Select,
     Thermometer,
 )
-from proving.settings import InputRange, WeightMode, WeightSpec
+from proving.settings import InputRange
 from proving.sparse import exact, from_rows
 
 
@@ -65,8 +64,8 @@ def test_affine_maps_cost_nothing(node: Node) -> None:
 @given(st.integers(-500, 500), st.integers(0, 9))
 @settings(deadline=None)
 def test_relu_with_rescale_costs_the_bits_of_its_interval_and_two(bias: int, shift: int) -> None:
-    low, high = bias, bias + 255
-    cost = last_cost(affine(1, bias), Rescale(1, shift, relu=True))
+    low, high = bias, bias + 3 * 255
+    cost = last_cost(affine(3, bias), Rescale(1, shift, relu=True))
     if high >> shift <= 0 or low >> shift == high >> shift:
         assert cost == 0
     elif low >= 0:
@@ -78,8 +77,8 @@ def test_relu_with_rescale_costs_the_bits_of_its_interval_and_two(bias: int, shi
 @given(st.integers(-500, 500), st.integers(1, 9))
 @settings(deadline=None)
 def test_a_plain_rescale_costs_the_bits_of_its_interval_and_one(bias: int, shift: int) -> None:
-    low, high = bias, bias + 255
-    cost = last_cost(affine(1, bias), Rescale(1, shift, relu=False))
+    low, high = bias, bias + 3 * 255
+    cost = last_cost(affine(3, bias), Rescale(1, shift, relu=False))
     fixed = low >> shift == high >> shift
     assert cost == (0 if fixed else (high - (low >> shift << shift)).bit_length() + 1)
 
@@ -87,9 +86,14 @@ def test_a_plain_rescale_costs_the_bits_of_its_interval_and_one(bias: int, shift
 @given(st.integers(-500, 500))
 @settings(deadline=None)
 def test_a_comparison_costs_the_bits_of_its_interval_and_one(bias: int) -> None:
-    low, high = bias, bias + 255
-    cost = last_cost(affine(1, bias), NonNegative(1))
+    low, high = bias, bias + 3 * 255
+    cost = last_cost(affine(3, bias), NonNegative(1))
     assert cost == (0 if low >= 0 or high < 0 else max((-low - 1).bit_length(), high.bit_length()) + 1 + 1)
+
+
+@pytest.mark.parametrize("node", [Rescale(1, 3, relu=False), Rescale(1, 3, relu=True), NonNegative(1)])
+def test_a_number_whose_bits_are_wires_already_is_not_decomposed_again(node: Node) -> None:
+    assert last_cost(affine(1, -128), node) == (1 if isinstance(node, Rescale) and node.relu else 0)
 
 
 def test_a_maximum_costs_what_the_relu_of_the_difference_costs() -> None:
@@ -145,12 +149,3 @@ def test_a_function_costs_its_thermometer_and_a_product_or_nothing_if_its_slopes
     thermometer = Thermometer(0, ((9,),))
     assert last_cost(thermometer, Piecewise(0, 1, exact([2, -2]), exact([0, 36]))) == 1
     assert last_cost(thermometer, Piecewise(0, 1, exact([3, 3]), exact([0, 7]))) == 0
-
-
-@pytest.mark.parametrize(("mode", "rows"), [(WeightMode.FOLDED, 0), (WeightMode.POSEIDON, 3 * 6)])
-def test_weights_cost_their_bits_only_under_a_poseidon_commitment(mode: WeightMode, rows: int) -> None:
-    program = program_of(
-        (Input(3), Parameter(3, 6), Multiply(0, 1)), (InputRange("x", 0, 4, 3),), None, WeightSpec(mode, 6), [1, 2, 63]
-    )
-    nodes = nodes_of(program)
-    assert (nodes.rows_of(1), nodes.rows_of(2)) == (rows, 3)

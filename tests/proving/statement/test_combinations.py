@@ -11,6 +11,7 @@ from proving_statements import BINDING, SECRETS, Compiled, classifier, compiled,
 
 from protocol.scalars import BN254_SCALAR_ORDER as R
 from proving.constraints.determinism import undetermined
+from proving.constraints.weight_words import words_of
 from proving.settings import (
     InputRange,
     ModelSettings,
@@ -116,10 +117,8 @@ def check_words(model: Compiled, statement: Statement, raw: tuple[int, ...]) -> 
     assert statement.public_inputs == tuple(raw[i] for i in model.layout.public.elements)
     assert statement.threshold == (raw[-1] if model.layout.output.threshold_public else None)
     assert statement.binding == BINDING
-    weights = model.program.parameter_values
     if model.layout.weight_mode is WeightMode.POSEIDON:
-        assert weights is not None
-        assert statement.weights == commit_weights(weights.tolist(), 13, SECRETS.weights)
+        assert statement.weights == commit_weights(words_of(model.program), SECRETS.weights)
     else:
         assert statement.weights is None
 

@@ -11,17 +11,21 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
 from proving_statements import SECRETS, Compiled, compiled, dense, whole
 
 from proving.constraints.determinism import undetermined
 from proving.importer import graph
+from proving.importer.model import import_model
 from proving.settings import InputRange, ModelSettings, OutputSpec, Predicate, Reveal
 from proving.sparse import from_rows
 from proving.statement.commitment import commit_group
-from proving.statement.opening import open_predicate
+from proving.statement.opening import open_predicate, open_public
 
 PIXELS, FEATURES = 9, 4
 KERNEL = np.random.default_rng(1).integers(-64, 65, (FEATURES, PIXELS)) / 64
@@ -103,6 +107,52 @@ def test_the_cosine_is_compared_without_division(probe: list[int], enrolled: lis
     difference = float((a @ b) ** 2 - 0.75**2 * (a @ a) * (b @ b))
     if abs(difference) > 0.05:
         assert open_predicate(model.statement((*probe, *enrolled))) == (difference >= 0)
+
+
+@cache
+def exported() -> bytes:
+    """The distance as an ordinary ONNX model with two inputs and one embedding."""
+    weight = numpy_helper.from_array(KERNEL.T.astype(np.float32), "weight")
+    bias = numpy_helper.from_array(np.full(FEATURES, 0.125, np.float32), "bias")
+    nodes = [
+        node
+        for name in ("probe", "enrolled")
+        for node in (
+            helper.make_node("Gemm", [name, "weight", "bias"], [f"{name} linear"]),
+            helper.make_node("Relu", [f"{name} linear"], [f"{name} embedding"]),
+        )
+    ]
+    nodes += [
+        helper.make_node("Sub", ["probe embedding", "enrolled embedding"], ["difference"]),
+        helper.make_node("Mul", ["difference", "difference"], ["squares"]),
+        helper.make_node("ReduceSum", ["squares"], ["distance"], keepdims=0),
+    ]
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, PIXELS]) for name in ("probe", "enrolled")]
+    output = helper.make_tensor_value_info("distance", TensorProto.FLOAT, [])
+    model = helper.make_model(
+        helper.make_graph(nodes, "identity", inputs, [output], [weight, bias]),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+@given(probe=IMAGES, enrolled=IMAGES)
+@settings(max_examples=15, deadline=None)
+def test_an_onnx_model_with_two_inputs_compares_as_onnxruntime_does(probe: list[int], enrolled: list[int]) -> None:
+    spec = OutputSpec(Reveal.PUBLIC, score_bits=10)
+    model = near_onnx(spec)
+    session = onnxruntime.InferenceSession(exported())
+    images = {n: np.array([v], np.float32) / 16 for n, v in (("probe", probe), ("enrolled", enrolled))}
+    (distance,) = session.run(None, images)
+    (shown,) = open_public(model.statement((*probe, *enrolled))).reals
+    assert abs(shown - float(distance)) < 0.02
+
+
+@cache
+def near_onnx(spec: OutputSpec) -> Compiled:
+    return compiled(import_model(exported()), ModelSettings(FIELDS, spec, fractional_bits=12, weight_bits=6))
 
 
 def test_an_image_is_near_itself_whatever_the_blindings() -> None:

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from proving_statements import SECRETS, Compiled, classifier, compiled
 
-from protocol.errors import CompileSettingsError, InputRangeError, SecretError, StatementError
+from protocol.errors import CompileSettingsError, InputRangeError, ProvingError, SecretError, StatementError
 from protocol.scalars import BN254_SCALAR_ORDER as R
 from proving.settings import InputRange, ModelSettings, OutputSpec, Predicate, Reveal, Visibility
+from proving.statement.commitment import Secrets
+from proving.statement.emit import given as prover_values
 from proving.statement.opening import (
     Disclosure,
     disclose,
@@ -121,6 +123,22 @@ def test_an_opened_output_reads_as_real_numbers() -> None:
     assert output.name == "scores" and output.scale == 8
     exact = [score / 2**model.program.scale_bits for score in scores]
     assert all(0 <= real - cut < 2**-8 for real, cut in zip(exact, output.reals, strict=True))
+
+
+@pytest.mark.parametrize(("secrets", "binding", "refusal"), [
+    (replace(SECRETS, groups=()), 16, SecretError),
+    (replace(SECRETS, groups=(1, 2)), 16, SecretError),
+    (SECRETS, R, ProvingError),
+    (SECRETS, -1, ProvingError),
+])
+def test_a_witness_needs_a_blinding_for_each_group_and_a_binding_in_the_field(
+    secrets: Secrets, binding: int, refusal: type[Exception]
+) -> None:
+    fields = (InputRange("x", 0, 4, 3), InputRange("y", 0, 4, group=1))
+    model = compiled(classifier(3), ModelSettings(fields, OutputSpec(Reveal.PUBLIC)))
+    assert len(prover_values(model.program, SECRETS, 16)["blindings"]) == 2
+    with pytest.raises(refusal):
+        prover_values(model.program, secrets, binding)
 
 
 def test_what_the_words_mean_changes_the_digest() -> None:
