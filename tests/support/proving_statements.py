@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,8 +46,10 @@ class Compiled:
         return tuple(each - revealed.offset for each in self.trace(raw).values[revealed.ref])
 
     def witness(self, raw: Sequence[int], secrets: Secrets = SECRETS, binding: int = BINDING) -> Array:
+        """The witness; of the blindings of groups as many are taken as there are further groups."""
         values = [exact(each) for each in self.trace(raw).values]
-        return self.circuit.plan.witness(values, given(self.program, secrets, binding))
+        own = replace(secrets, groups=secrets.groups[: len(self.layout.groups) - 1])
+        return self.circuit.plan.witness(values, given(self.program, own, binding))
 
     def words(self, witness: Array) -> list[int]:
         """The words that a verifier sees."""

@@ -15,9 +15,11 @@ from protocol.errors import InputRangeError, WeightError
 from proving.fixedpoint import interpreter
 from proving.fixedpoint.float32_order import numbers, places
 from proving.fixedpoint.program import Input, Multiply, Program, Select, Thermometer
+from proving.fixedpoint.quantise import quantise
 from proving.fixedpoint.trees import input_elements, lower
 from proving.importer import graph
-from proving.settings import Encoding, InputRange, OutputSpec, Reveal, WeightSpec
+from proving.settings import Encoding, InputRange, ModelSettings, OutputSpec, Reveal, WeightSpec
+from proving.sparse import from_rows
 
 FEATURES = 3
 FLOATS = st.floats(width=32, allow_nan=False)
@@ -209,3 +211,21 @@ def test_leaves_beyond_every_scale_are_refused() -> None:
     with pytest.raises(WeightError):
         program(graph.Trees(0, (0.0,), (tree,)), (InputRange("x", 0, 3),))
 
+
+
+@given(raw=st.lists(st.integers(-100, 100), min_size=2, max_size=2))
+@settings(deadline=None)
+def test_behind_a_layer_the_quantised_value_is_compared(raw: list[int]) -> None:
+    layer = graph.Linear(
+        (0,), from_rows(2, [{0: 0.3, 1: -0.7}, {0: 1.1}], np.float64), np.array([0.2, -5.0]), trained=True
+    )
+    tree = graph.Tree(
+        (graph.Split(0, 1.5, False, -1, 1), graph.Split(1, 0.25, True, -2, -3)), ((1.0,), (2.0,), (4.0,))
+    )
+    nodes = (graph.Input(2), layer, graph.Trees(1, (0.0,), (tree,)))
+    model = graph.Graph(nodes, graph.Head(2, graph.Link.NONE, ()), (), ("x",), ((1, 2),))
+    spec = OutputSpec(Reveal.PUBLIC)
+    made = quantise(model, ModelSettings((InputRange("x", -128, 8, 2),), spec, fractional_bits=12, weight_bits=12))
+    first, second = 0.3 * raw[0] - 0.7 * raw[1] + 0.2, 1.1 * raw[0] - 5.0
+    if min(abs(first - 1.5), abs(second - 0.25)) > 0.02:
+        assert scores_of(made, raw) == [1.0 if first <= 1.5 else 2.0 if second < 0.25 else 4.0]
