@@ -32,6 +32,7 @@ from proving.sparse import Array
 WORD_BITS = 240
 """The sum of a group of rows stays below 2^240."""
 NO_OPERAND = -1
+_POSITION = (1 << 32) - 1
 
 Word = tuple[tuple[int, int], ...]
 """Which parameters a word holds, and at which bit: (index, place)."""
@@ -174,7 +175,6 @@ class _Terms:
         node = self._nodes[ref]
         assert isinstance(node, Linear)
         parameter, operand = [], []
-        operands: dict[Element, int] = {}
         for source in node.sources:
             size = self._sizes[source]
             if source in self._products:
@@ -183,12 +183,14 @@ class _Terms:
                 if other in self._parameter:
                     weight, other = other, weight
                 parameter.append(self._parameter[weight])
-                found = [operands.setdefault(self._element(other, i), len(operands)) for i in range(size)]
-                operand.append(np.array(found, dtype=np.int64))
+                operand.append(self._origins(other))
             else:
                 parameter.append(self._parameter.get(source, np.full(size, NO_OPERAND, dtype=np.int64)))
                 operand.append(np.full(size, NO_OPERAND, dtype=np.int64))
-        of_column, x_of_column = np.concatenate(parameter), np.concatenate(operand)
+        of_column, origin = np.concatenate(parameter), np.concatenate(operand)
+        found = np.unique(origin[origin != NO_OPERAND])
+        x_of_column = np.where(origin == NO_OPERAND, NO_OPERAND, np.searchsorted(found, origin))
+        operands = tuple(Element(int(each) >> 32, int(each) & _POSITION) for each in found)
         column, row, factor = node.matrix.indices, node.matrix.row_of_entry(), node.matrix.values
         free = of_column[column] < 0
         mine = np.flatnonzero(~free)
@@ -196,20 +198,18 @@ class _Terms:
         order = np.lexsort((factor, x_of_column[column], row))
         row, column, factor = row[order], column[order], factor[order]
         return _Entries(
-            row, of_column[column], x_of_column[column], factor, tuple(operands), free, node.matrix.rows
+            row, of_column[column], x_of_column[column], factor, operands, free, node.matrix.rows
         )
 
-    def _element(self, ref: Ref, position: int) -> Element:
-        """Follow an element through Gathers to where it comes from."""
-        while isinstance(node := self._nodes[ref], Gather):
-            place = int(node.index[position])
-            for source in node.sources:
-                size = self._sizes[source]
-                if place < size:
-                    ref, position = source, place
-                    break
-                place -= size
-        return Element(ref, position)
+    def _origins(self, ref: Ref) -> Array:
+        """Follow each element of a node through Gathers to where it comes from: `ref << 32 | position`."""
+        if ref not in self._origin:
+            node = self._nodes[ref]
+            if isinstance(node, Gather):
+                self._origin[ref] = np.concatenate([self._origins(each) for each in node.sources])[node.index]
+            else:
+                self._origin[ref] = ref << 32 | np.arange(self._sizes[ref], dtype=np.int64)
+        return self._origin[ref]
 
 
 def _layer(entries: _Entries, unsigned: tuple[Array, Array], width: int, words: dict[Word, int]) -> PrivateLayer:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from proving_emission import evaluate, integers, nodes_of
+from proving_networks import dense_network
 from proving_programs import random_inputs, random_program
 
 from protocol.scalars import BN254_SCALAR_ORDER
@@ -19,7 +20,9 @@ from proving.constraints.determinism import analyse
 from proving.constraints.determinism_rows import require_canonical
 from proving.constraints.files import r1cs_bytes, read_r1cs
 from proving.constraints.weight_words import packing_of
+from proving.fixedpoint.cost import node_costs
 from proving.fixedpoint.interpreter import run
+from proving.fixedpoint.program import Maximum, NonNegative, Piecewise, Rescale
 from proving.settings import WeightMode
 
 PROGRAMS = st.tuples(st.integers(0, 10**6), st.sampled_from(WeightMode))
@@ -90,3 +93,25 @@ def test_a_circuit_is_a_function_of_the_program(mode: WeightMode) -> None:
         assert r1cs_bytes(nodes_of(random_program(seed, weights=mode)).system) == r1cs_bytes(
             nodes_of(random_program(seed, weights=mode)).system
         )
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=60, deadline=None)
+def test_the_cost_model_is_what_is_emitted_but_for_bits_that_are_there_already(seed: int) -> None:
+    nodes = nodes_of(random_program(seed))
+    rows = Counter({each: 0 for each in nodes.program.labels})
+    for block in nodes.blocks:
+        if block.kind != "assign":  # wires for long combinations, which the model does not know
+            rows[block.label] += block.count
+    for node, label, cost in zip(nodes.program.nodes, nodes.program.labels, node_costs(nodes.program), strict=True):
+        if isinstance(node, Rescale | NonNegative | Maximum | Piecewise):
+            assert rows[label] <= cost
+        else:
+            assert rows[label] == cost
+
+
+def test_the_cost_model_is_exact_for_a_network() -> None:
+    program = dense_network([20, 16, 8, 3])
+    nodes = nodes_of(program)
+    emitted = [sum(b.count for b in nodes.blocks if b.label == each and b.kind != "assign") for each in program.labels]
+    assert emitted == node_costs(program)
