@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from zksnake._algebra import ec_bn254
 
 from protocol.errors import KeyMaterialError
+from proving.groth16.panics import is_panic
 from proving.groth16.verifying_key import BN254_BASE_ORDER as Q
 
 PointG1 = Any
@@ -100,8 +101,8 @@ def point_g2(raw: bytes) -> PointG2:
     x_imaginary, x_real, y_imaginary, y_real = words_g2(raw)
     try:
         return ec_bn254.PointG2(x_real, x_imaginary, y_real, y_imaginary)
-    except BaseException as error:  # zksnake panics, which is no Exception
-        if not isinstance(error, ValueError) and type(error).__name__ != "PanicException":
+    except BaseException as error:
+        if not isinstance(error, ValueError) and not is_panic(error):
             raise
         raise KeyMaterialError("A key has a point outside the subgroup.") from None
 

@@ -19,6 +19,7 @@ import groth16py
 
 from protocol.errors import KeyMaterialError, ProvingError, SelfCheckError
 from protocol.scalars import BN254_SCALAR_ORDER
+from proving.groth16.panics import is_panic
 from proving.groth16.verifying_key import (
     BN254_BASE_ORDER,
     PROOF_BYTES,
@@ -125,7 +126,10 @@ def prove_unverified(key: groth16py.ProvingKey, wtns: bytes) -> bytes:
     with in_memory_file(wtns) as path:
         try:
             return bytes(groth16py.prove_wtns(key, path))
-        except _ENGINE_ERRORS as error:
+        except BaseException as error:
+            # It panics on a witness that is too short.
+            if not isinstance(error, _ENGINE_ERRORS) and not is_panic(error):
+                raise
             raise ProvingError(f"The proof failed ({type(error).__name__}).") from None
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from proving_systems import Sample, r1cs_of, sample, snarkjs_run, wtns_of
 
-from protocol.errors import KeyMaterialError, SelfCheckError
+from protocol.errors import KeyMaterialError, ProvingError, SelfCheckError
 from protocol.scalars import BN254_SCALAR_ORDER
 from proving.constraints.system import ConstraintSystem
 from proving.groth16 import engine
@@ -59,6 +59,15 @@ def test_the_engine_proves_with_it_and_refuses_a_false_witness(made: Sample, key
     false[1] += 1
     with pytest.raises(SelfCheckError):
         engine.prove_wtns(key, wtns_of(tuple(false)), keys.verifying_key, tuple(false[1:4]))
+
+
+def test_a_witness_of_another_circuit_is_refused(made: Sample, keys: Keys) -> None:
+    key = engine.load_zkey(keys.proving_key, digest(keys))
+    for wires in ((), (1,), made.wires[:-1], (2, *made.wires[1:])):
+        with pytest.raises(ProvingError):
+            engine.prove_wtns(key, wtns_of(wires), keys.verifying_key, made.public_inputs)
+    with pytest.raises(ProvingError):
+        engine.prove_wtns(key, b"", keys.verifying_key, made.public_inputs)
 
 
 def test_the_engine_takes_only_the_audited_file(keys: Keys) -> None:
