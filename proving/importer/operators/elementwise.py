@@ -101,18 +101,27 @@ def _power(call: Call) -> Value:
     if isinstance(exponent, Variable):
         return _exponential(call, base, exponent)
     distinct = np.unique(exponent.numbers)
-    if len(distinct) == 1:
-        shape = arithmetic.common_shape(base, exponent)
-        result = _constant_power(call, base, float(distinct[0]))
-        return result if result.shape == shape else _broadcast(call.builder, result, shape)
     shape = arithmetic.common_shape(base, exponent)
-    whole = call.builder.variable(_broadcast(call.builder, base, shape))
+    if len(distinct) == 1:
+        return _broadcast(call.builder, _constant_power(call, base, float(distinct[0])), shape)
+    whole = call.builder.variable(_broadcast(call.builder, base, shape)).elements
     exponents = np.broadcast_to(exponent.numbers, shape)
     elements = np.empty(shape, dtype=np.int64)
-    for each in distinct:
-        part = _constant_power(call, Variable(whole.elements[exponents == each], base.type), float(each))
-        elements[exponents == each] = call.builder.variable(part).elements
+    odd = exponents % 0.5 != 0
+    if odd.any():  # one logarithm and one exponential for all of them
+        powers = _fractional_power(call, Variable(whole[odd], base.type), Fixed(exponents[odd]))
+        elements[odd] = call.builder.variable(powers).elements
+    for each in np.unique(exponents[~odd]):
+        chosen = exponents == each
+        part = _constant_power(call, Variable(whole[chosen], base.type), float(each))
+        elements[chosen] = call.builder.variable(part).elements
     return Variable(elements, base.type)
+
+
+def _fractional_power(call: Call, base: Value, exponent: Value) -> Value:
+    """Return base ** exponent for a positive base."""
+    logarithm = arithmetic.apply(call.builder, base, Function.LOG)
+    return arithmetic.apply(call.builder, arithmetic.multiply(call.builder, logarithm, exponent), Function.EXP)
 
 
 def _broadcast(builder: Builder, value: Value, shape: tuple[int, ...]) -> Value:
@@ -139,20 +148,17 @@ def _constant_power(call: Call, base: Value, exponent: float) -> Value:
             if whole:
                 result = arithmetic.multiply(builder, result, arithmetic.whole_power(builder, base, whole))
         case _:
-            logarithm = arithmetic.apply(builder, base, Function.LOG)
-            scaled = arithmetic.multiply(builder, logarithm, number(exponent))
-            return arithmetic.apply(builder, scaled, Function.EXP)
+            return _fractional_power(call, base, number(exponent))
     return result if exponent > 0 else arithmetic.divide(builder, number(1.0), result)
 
 
 def _exponential(call: Call, base: Value, exponent: Variable) -> Value:
-    """Return base ** exponent as exp(exponent * ln base), for a positive base."""
-    if isinstance(base, Fixed):
-        if base.values.size > MAX_POWER or not bool((base.numbers > 0).all()):
-            raise call.node.unsupported("raises something else than a few positive constants to a variable power")
-        logarithm: Value = Fixed(np.array([_ln(float(x)) for x in base.numbers.flat]).reshape(base.shape), base.type)
-    else:
-        logarithm = arithmetic.apply(call.builder, base, Function.LOG)
+    """Return base ** exponent for a variable exponent and a positive base."""
+    if isinstance(base, Variable):
+        return _fractional_power(call, base, exponent)
+    if base.values.size > MAX_POWER or not bool((base.numbers > 0).all()):
+        raise call.node.unsupported("raises something else than a few positive constants to a variable power")
+    logarithm = Fixed(np.array([_ln(float(x)) for x in base.numbers.flat]).reshape(base.shape), base.type)
     return arithmetic.apply(call.builder, arithmetic.multiply(call.builder, logarithm, exponent), Function.EXP)
 
 
