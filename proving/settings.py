@@ -245,6 +245,9 @@ def probability(text: str) -> Fraction:
         raise refusal from None
     if not value.is_finite() or not 0 < value < 1:
         raise refusal
+    if value.adjusted() < -MAX_THRESHOLD_DIGITS:
+        # "1e-999999999" would be a fraction of a billion digits.
+        raise refusal
     return Fraction(value)
 
 

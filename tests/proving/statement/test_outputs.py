@@ -165,6 +165,12 @@ def test_an_input_cannot_take_the_name_of_a_public_threshold() -> None:
         finish(settings, Scores(0, low, low + 15, 0, Link.NONE, ()), 0, 1)
 
 
+@pytest.mark.parametrize("text", ["1e-999999999", "1e-19", "0", "1", "nan", "-0.5", "0." + "1" * 19, ""])
+def test_a_threshold_that_is_no_short_decimal_is_refused_at_once(text: str) -> None:
+    with pytest.raises(CompileSettingsError):
+        predicate(Predicate.THRESHOLD, threshold=text)
+
+
 def test_thresholds_at_even_odds_include_the_score_itself() -> None:
     for at_most in (False, True):
         spec = predicate(Predicate.THRESHOLD, threshold="0.5", at_most=at_most)
