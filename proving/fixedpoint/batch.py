@@ -39,6 +39,8 @@ from proving.sparse import SAFE, Array, Sparse, times, wrap, wrapping_times
 EXACT_FLOAT = float(1 << 53)
 DENSE_ROWS = 8
 """From this many rows on, a matrix product over dense blocks is faster than sums over the sparse entries."""
+DENSE_FLOATS, DENSE_INTEGERS = 32, 2
+"""A block is dense enough for a matrix product if one in so many of its places is used."""
 BLOCK = 256
 """Rows of a matrix that make one dense block."""
 BATCH = 256
@@ -184,26 +186,33 @@ class Evaluator:
             source = wrap(source)
         if source.shape[1] < DENSE_ROWS:
             return wrapping_times(node.matrix, source) + wrap(bias)
-        return _dense_times(node.matrix, source) + wrap(bias)
+        return _times(node.matrix, source) + wrap(bias)
 
 
-def _dense_times(matrix: Sparse, vectors: Array) -> Array:
-    """Return `matrix @ vectors` modulo 2^64, in dense blocks over the columns that a block of rows uses."""
-    terms = int(np.diff(matrix.indptr).max(initial=1))
-    peak = float(max(abs(int(vectors.max(initial=0))), abs(int(vectors.min(initial=0)))))
-    floats = matrix.magnitude() * peak * terms < EXACT_FLOAT
-    kind = np.float64 if floats else np.int64
-    factors = matrix.values.astype(np.float64) if floats else wrap(matrix.values)
+def _times(matrix: Sparse, vectors: Array) -> Array:
+    """Return `matrix @ vectors` modulo 2^64, a block of rows at a time, over the columns that it uses."""
     result = np.empty((matrix.rows, vectors.shape[1]), dtype=np.int64)
-    row_of_entry = matrix.row_of_entry()
     for start in range(0, matrix.rows, BLOCK):
         end = min(start + BLOCK, matrix.rows)
         span = slice(int(matrix.indptr[start]), int(matrix.indptr[end]))
         used, place = np.unique(matrix.indices[span], return_inverse=True)
-        dense = np.zeros((end - start, len(used)), dtype=kind)
-        dense[row_of_entry[span] - start, place] = factors[span]
-        result[start:end] = dense @ vectors[used].astype(kind)
+        block = Sparse(len(used), matrix.indptr[start : end + 1] - span.start, place, matrix.values[span])
+        result[start:end] = _block_times(block, vectors[used])
     return result
+
+
+def _block_times(block: Sparse, vectors: Array) -> Array:
+    entries, area = len(block.indices), block.rows * block.width
+    peak = float(max(abs(int(vectors.max(initial=0))), abs(int(vectors.min(initial=0)))))
+    terms = int(np.diff(block.indptr).max(initial=1))
+    floats = block.magnitude() * peak * terms < EXACT_FLOAT
+    if entries * (DENSE_FLOATS if floats else DENSE_INTEGERS) < area:
+        return wrapping_times(block, vectors)
+    kind = np.float64 if floats else np.int64
+    dense = np.zeros((block.rows, block.width), dtype=kind)
+    dense[block.row_of_entry(), block.indices] = block.values if floats else wrap(block.values)
+    product: Array = (dense @ vectors.astype(kind)).astype(np.int64)
+    return product
 
 
 def _joined(values: Sequence[Array], sources: Sequence[Ref]) -> Array:

@@ -251,8 +251,9 @@ def _together(node: Linear, known: Sequence[Bounds], pair: _Pair, used: Array) -
         a, b = a.astype(object), b.astype(object)
     ends = [a * made.low + b * whole.low, a * made.high + b * whole.high]
     if factor is not None:
-        factors = factor.low.astype(object), factor.high.astype(object)
-        slopes = [exact(a * each + b) for each in factors]
+        if (peak[0] * factor.magnitude + peak[1]) * whole.magnitude >= SAFE // 4:
+            a, b = a.astype(object), b.astype(object)
+        slopes = [a * each + b for each in (factor.low, factor.high)]
         ends = [slope * end for slope in slopes for end in (whole.low, whole.high)]
     elif bool(np.any((whole.low < 0) & (whole.high > 0))):
         ends.append(np.where((whole.low < 0) & (whole.high > 0), 0, ends[0]))

@@ -25,7 +25,7 @@ from proving.fixedpoint.lowering import Lowering, Value
 from proving.fixedpoint.program import Gather, Linear, Multiply, Parameter, Ref
 from proving.importer import graph
 from proving.settings import ModelSettings, WeightMode
-from proving.sparse import Array, Sparse, exact, from_entries
+from proving.sparse import SAFE, Array, Sparse, exact, from_entries, times
 
 BIAS_WHOLE_BITS = 8
 """A bias has at least so many bits before the point, its sign included."""
@@ -90,7 +90,7 @@ class PrivateWeights:
         places = source.scale[node.matrix.indices] + precision[slots.weight - slots.first]
         scale = max(int(places.max(initial=0)), lowering.precision)
         products, of_entry = self._products(node.matrix, slots, sources, source.size)
-        up = exact(np.array([1 << (scale - each) for each in places.tolist()], dtype=object))
+        up = exact(np.array([1 << each for each in range(scale + 1)], dtype=object))[scale - places]
         sources_of_sum = (products, self._ref, *(each.ref for each in sources))
         product_count, parameter_count = lowering.bounds[products].size, len(self.values)
         matrix, bias = self._sum(node.matrix, slots, of_entry, up, offset, (product_count, parameter_count))
@@ -120,24 +120,26 @@ class PrivateWeights:
         half = 1 << (self._bits - 1)
         products, parameters = counts
         row, moves = matrix.row_of_entry(), offset[matrix.indices]
-        big = up.astype(object)
+        reach = max(half, max(abs(int(offset.min(initial=0))), abs(int(offset.max(initial=0)))))
+        # Integers of numpy where a sum of all terms of a row stays far below 2^62.
+        if up.dtype == object or int(up.max(initial=0)) * reach * half * len(row) >= SAFE:
+            up, moves = up.astype(object), moves.astype(object)
         width = products + parameters + matrix.width
         result = from_entries(
             matrix.rows,
             width,
             np.tile(row, 3),
             np.concatenate([of_entry, products + slots.weight, products + parameters + matrix.indices]),
-            exact(np.concatenate([big, big * moves, -half * big])),
+            np.concatenate([up, up * moves, -half * up]),
         )
-        bias = np.zeros(matrix.rows, dtype=object)
-        np.add.at(bias, row, -half * big * moves)
-        return result, bias
+        constant = from_entries(matrix.rows, 1, row, np.zeros(len(row), dtype=np.int64), -half * up * moves)
+        return result, times(constant, np.ones(1, dtype=np.int64))
 
     def _bias_terms(self, slots: Slots, rows: int, width: int, start: int, unit: int) -> tuple[Sparse, int]:
         factors = np.array([unit << place for place in self._places], dtype=object)
         column = start + (slots.bias[:, None] + np.arange(self._limbs)[None, :]).reshape(-1)
         row = np.repeat(np.arange(rows, dtype=np.int64), self._limbs)
-        matrix = from_entries(rows, width, row, column, exact(np.tile(factors, rows)))
+        matrix = from_entries(rows, width, row, column, np.tile(exact(factors), rows))
         return matrix, -(unit << (bias_bits(self._lowering.settings) - 1))
 
     def _write_weights(self, node: graph.Linear, slots: Slots, precision: Array) -> None:
@@ -209,5 +211,5 @@ def _added(left: Sparse, right: Sparse) -> Sparse:
         left.width,
         np.concatenate([left.row_of_entry(), right.row_of_entry()]),
         np.concatenate([left.indices, right.indices]),
-        exact(np.concatenate([left.values.astype(object), right.values.astype(object)])),
+        np.concatenate([left.values, right.values]),
     )

@@ -25,6 +25,8 @@ from proving.importer import graph
 from proving.settings import Encoding, InputRange, ModelSettings
 from proving.sparse import Array, exact
 
+LEAF_BITS = 24
+"""Leaves of trees have at least the precision of float32: selections cost the same at any width."""
 PROVISIONAL = InputRange("public threshold", 0, 1)
 """Stands for a public threshold until the range of the scores, and so its own, is known."""
 
@@ -279,7 +281,7 @@ def _trees(lowering: Lowering, node: graph.Trees, value: Value) -> Value:
         for low, high, move, scale, code in zip(bounds.low, bounds.high, offset, value.scale, coded, strict=True)
     ]
     first = len(lowering.nodes)
-    lowered = trees.lower(node, elements, value.ref, first, lowering.precision)
+    lowered = trees.lower(node, elements, value.ref, first, max(lowering.precision, LEAF_BITS))
     for each in lowered.nodes:
         lowering.add(each, 0)
     lowering.scales[lowered.result] = lowered.scale
