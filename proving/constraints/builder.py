@@ -150,10 +150,6 @@ class Builder:
         self.equal(source, bits.value(), kind)
         return bits
 
-    def product_of(self, left: dict[int, int], right: dict[int, int], kind: str = "product") -> int:
-        """As `product`, for one pair of combinations written out as wire -> coefficient."""
-        return int(self.product(forms.of_dicts([left]), forms.of_dicts([right]), kind)[0])
-
     def finish(self) -> ConstraintSystem:
         """Return the finished system."""
         return ConstraintSystem(

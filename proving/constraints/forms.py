@@ -14,7 +14,7 @@ import numpy as np
 from protocol.scalars import BN254_SCALAR_ORDER
 from proving import sparse
 from proving.constraints.system import ONE
-from proving.sparse import SAFE, Array, Sparse, exact, from_rows
+from proving.sparse import SAFE, Array, Sparse, exact
 
 Form = Sparse
 """One row an element; the columns are wires. `width` says nothing while the circuit grows."""
@@ -39,11 +39,6 @@ def constant(values: Array | Sequence[int]) -> Form:
     """Return constants as forms."""
     numbers = exact(values)
     return select_nonzero(_single(np.full(len(numbers), ONE, dtype=np.int64), numbers))
-
-
-def of_dicts(rows: Sequence[dict[int, int]]) -> Form:
-    """Return forms written out as wire -> coefficient: for small things."""
-    return from_rows(ANY_WIRE, [{w: reduced(c) for w, c in row.items()} for row in rows])
 
 
 def reduced(coefficient: int) -> int:

@@ -30,7 +30,7 @@ from proving.fixedpoint.program import Gather, Linear, Multiply, Node, Parameter
 from proving.sparse import Array
 
 WORD_BITS = 240
-"""The sum of a group of rows stays below 2^240."""
+"""The sum of a group of rows stays below 2^240, as every number does (fixedpoint/bounds.py)."""
 NO_OPERAND = -1
 _POSITION = (1 << 32) - 1
 

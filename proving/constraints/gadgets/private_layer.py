@@ -14,7 +14,7 @@ import numpy as np
 from proving.constraints import forms
 from proving.constraints.emission import Emission
 from proving.constraints.forms import Form
-from proving.constraints.weight_words import NO_OPERAND, Element, PrivateLayer, RowGroup
+from proving.constraints.weight_words import NO_OPERAND, PrivateLayer, RowGroup
 from proving.constraints.witness import Given, Reading, Run
 from proving.fixedpoint.program import Linear, Ref
 from proving.sparse import Array, Sparse, exact, from_entries
@@ -49,18 +49,21 @@ class Words:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WordProducts:
-    """Wires from `first` on are a word each times an element of the trace."""
+    """Wires from `first` on are a word each times an element of the trace.
+
+    The elements are positions in the concatenated vectors of `refs`.
+    """
 
     first: int
     words: Array
-    operands: tuple[Element, ...]
+    refs: tuple[Ref, ...]
+    positions: Array
 
     def fill(self, run: Run) -> None:
-        given, trace = run.given[WEIGHTS], run.trace
-        run.put_integers(self.first, [
-            given[word] * int(trace[ref][position])
-            for word, (ref, position) in zip(self.words.tolist(), self.operands, strict=True)
-        ])
+        given = run.given[WEIGHTS]
+        operands = np.concatenate([run.trace[ref] for ref in self.refs])[self.positions]
+        pairs = zip(self.words.tolist(), operands.tolist(), strict=True)
+        run.put_integers(self.first, [given[word] * operand for word, operand in pairs])
 
 
 def private_layer(emission: Emission, ref: Ref, node: Linear, layer: PrivateLayer, words: Array) -> Form:
@@ -112,7 +115,10 @@ def _products(emission: Emission, layer: PrivateLayer, words: Array, word: Array
         for ref, places in by_ref.items()
     ]
     wires = emission.builder.product(forms.of_wires(words[word]), forms.scatter(len(used), parts))
-    emission.builder.steps.append(WordProducts(int(wires[0]), word, tuple(used)))
+    refs = tuple(by_ref)
+    starts = dict(zip(refs, np.cumsum([0, *(len(emission.low(ref)) for ref in refs)]).tolist(), strict=False))
+    positions = np.array([starts[each.ref] + each.position for each in used], dtype=np.int64)
+    emission.builder.steps.append(WordProducts(int(wires[0]), word, refs, positions))
     return wires
 
 

@@ -21,6 +21,10 @@ ROWS = st.lists(st.dictionaries(st.integers(0, 6), COEFFICIENTS, max_size=4), mi
 Rows = list[dict[int, int]]
 
 
+def of_dicts(rows: Rows) -> Form:
+    return from_rows(forms.ANY_WIRE, [{w: forms.reduced(c) for w, c in row.items()} for row in rows])
+
+
 def residues(row: dict[int, int]) -> dict[int, int]:
     return {wire: c % R for wire, c in row.items() if c % R}
 
@@ -44,7 +48,7 @@ def total(*rows: dict[int, int]) -> dict[int, int]:
 
 @given(ROWS, ROWS)
 def test_sums_and_differences(left: Rows, right: Rows) -> None:
-    a, b = forms.of_dicts(left), forms.of_dicts(right)
+    a, b = of_dicts(left), of_dicts(right)
     assert rows_of(forms.add(a, b)) == [total(x, y) for x, y in zip(left, right, strict=True)]
     assert rows_of(forms.subtract(a, b)) == [
         total(x, {w: -c for w, c in y.items()}) for x, y in zip(left, right, strict=True)
@@ -53,7 +57,7 @@ def test_sums_and_differences(left: Rows, right: Rows) -> None:
 
 @given(ROWS, st.lists(COEFFICIENTS, min_size=3, max_size=3))
 def test_multiples_and_shifts(rows: Rows, numbers: list[int]) -> None:
-    form = forms.of_dicts(rows)
+    form = of_dicts(rows)
     scaled = [residues({w: n * c for w, c in row.items()}) for row, n in zip(rows, numbers, strict=True)]
     assert rows_of(forms.scale(exact(numbers), form)) == scaled
     shifted = [total(row, {0: n}) for row, n in zip(rows, numbers, strict=True)]
@@ -62,7 +66,7 @@ def test_multiples_and_shifts(rows: Rows, numbers: list[int]) -> None:
 
 @given(ROWS, st.lists(st.dictionaries(st.integers(0, 2), st.integers(-(1 << 70), 1 << 70)), min_size=2, max_size=4))
 def test_composition(rows: Rows, outer: Rows) -> None:
-    composed = forms.compose(from_rows(3, outer), forms.of_dicts(rows), exact(range(5, 5 + len(outer))))
+    composed = forms.compose(from_rows(3, outer), of_dicts(rows), exact(range(5, 5 + len(outer))))
     expected = [
         total({0: 5 + index}, *({w: c * factor for w, c in rows[place].items()} for place, factor in row.items()))
         for index, row in enumerate(outer)
@@ -72,7 +76,7 @@ def test_composition(rows: Rows, outer: Rows) -> None:
 
 @given(ROWS, ROWS, st.permutations(range(6)))
 def test_scattered_parts_are_taken_back(first: Rows, second: Rows, order: list[int]) -> None:
-    parts = [(np.array(order[:3]), forms.of_dicts(first)), (np.array(order[3:]), forms.of_dicts(second))]
+    parts = [(np.array(order[:3]), of_dicts(first)), (np.array(order[3:]), of_dicts(second))]
     whole = rows_of(forms.scatter(6, parts))
     assert [whole[place] for place in order] == [residues(row) for row in first + second]
 
