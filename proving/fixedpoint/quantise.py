@@ -21,6 +21,7 @@ from proving.fixedpoint.lowering import WIDE_BITS, Lowering, Value
 from proving.fixedpoint.passes.dead import without_dead_nodes
 from proving.fixedpoint.passes.softmax import below_maximum
 from proving.fixedpoint.program import Constant, Gather, Input, Linear, Program
+from proving.fixedpoint.tree_cuts import Element
 from proving.importer import graph
 from proving.settings import Encoding, InputRange, ModelSettings
 from proving.sparse import Array, exact
@@ -277,7 +278,7 @@ def _trees(lowering: Lowering, node: graph.Trees, value: Value) -> Value:
     offset = np.zeros(value.size, np.int64) if value.offset is None else value.offset
     coded = np.zeros(value.size, np.bool_) if value.coded is None else value.coded
     elements = [
-        trees.Element(int(low), int(high), int(move), int(scale), Encoding.FLOAT32 if code else Encoding.INTEGER)
+        Element(int(low), int(high), int(move), int(scale), Encoding.FLOAT32 if code else Encoding.INTEGER)
         for low, high, move, scale, code in zip(bounds.low, bounds.high, offset, value.scale, coded, strict=True)
     ]
     first = len(lowering.nodes)

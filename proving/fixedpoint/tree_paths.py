@@ -4,29 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
-from proving.importer.graph import Split, Tree
+from proving.fixedpoint.tree_cuts import Cuts
+from proving.importer.graph import Tree
 from proving.sparse import Array
 
 Interval = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """A comparison that holds for the integers of an element up to `at`; or, if `falling`, for those above."""
-
-    element: int
-    at: int
-    falling: bool
-
-
-class Cuts(Protocol):
-    """Where a split's comparison turns, and the range of an element."""
-
-    def of(self, split: Split) -> Cut: ...
-
-    def bounds(self, element: int) -> Interval: ...
 
 
 @dataclass(slots=True, eq=False)

@@ -20,30 +20,15 @@ from fractions import Fraction
 import numpy as np
 
 from protocol.errors import WeightError
-from proving.fixedpoint.float32_order import numbers
 from proving.fixedpoint.program import Constant, Gather, Linear, Multiply, Node, Ref, Select, Thermometer
-from proving.fixedpoint.tree_paths import Branch, Cut, reachable
+from proving.fixedpoint.tree_cuts import Cuts, Element
+from proving.fixedpoint.tree_paths import Branch, reachable
 from proving.importer import graph
-from proving.settings import Encoding, InputRange
 from proving.sparse import SAFE, Array, exact, from_rows
 
 Form = dict[tuple[Ref, int], int]
 """A linear combination: (node, element) -> coefficient; the constant under `ONE`."""
 ONE = (-1, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Element:
-    """What the integers `low` to `high` of one element of the source stand for.
-
-    The real `(n + offset) / 2^scale`, taken to float32 in one rounding, or the float32 whose place is n.
-    """
-
-    low: int
-    high: int
-    offset: int = 0
-    scale: int = 0
-    encoding: Encoding = Encoding.INTEGER
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +39,6 @@ class LoweredTrees:
     result: Ref
     scale: int
     error: float
-
-
-def input_elements(fields: Sequence[InputRange]) -> tuple[Element, ...]:
-    """Return the elements of a program's Input node, which holds `raw - low`."""
-    of_field = (Element(0, each.high - each.low, each.low, each.scale, each.encoding) for each in fields)
-    return tuple(element for element, each in zip(of_field, fields, strict=True) for _ in range(each.count))
 
 
 def lower(
@@ -74,7 +53,7 @@ def lower(
         WeightError: a leaf is too large for any scale, or a source element passes 2^62.
     """
     scale = leaf_bits + ((len(trees.trees) + 1) * (len(trees.base) + 1) // 2).bit_length()
-    cuts = _Cuts(trees, elements)
+    cuts = Cuts(trees, elements)
     leaves = _integer_leaves(trees, scale)
     grown = [reachable(tree, leaf, cuts) for tree, leaf in zip(trees.trees, leaves.weights, strict=True)]
     builder = _Builder(source, first, sorted({cut for tree in grown for cut in tree.cuts()}))
@@ -134,60 +113,6 @@ def _sums_are_constant(reals: list[Array], unit: float) -> bool:
     return True
 
 
-class _Cuts:
-    """Turns a float32 threshold of a feature into an integer cut of its element."""
-
-    def __init__(self, trees: graph.Trees, elements: Sequence[Element]) -> None:
-        self._trees, self._elements = trees, elements
-        used = {(s.feature, s.threshold, s.strict) for tree in trees.trees for s in tree.splits}
-        self._cuts: dict[tuple[int, float, bool], Cut] = {}
-        by_feature: dict[int, list[tuple[int, float, bool]]] = {}
-        for key in sorted(used):
-            by_feature.setdefault(key[0], []).append(key)
-        for feature, keys in by_feature.items():
-            for key, cut in zip(keys, self._of_feature(feature, keys), strict=True):
-                self._cuts[key] = cut
-
-    def of(self, split: graph.Split) -> Cut:
-        return self._cuts[split.feature, split.threshold, split.strict]
-
-    def bounds(self, element: int) -> tuple[int, int]:
-        return self._elements[element].low, self._elements[element].high
-
-    def _of_feature(self, feature: int, keys: list[tuple[int, float, bool]]) -> list[Cut]:
-        """Find by bisection where each comparison turns; all thresholds of one feature at once."""
-        element = self._elements[feature]
-        if not -SAFE < element.low <= element.high < SAFE:
-            raise WeightError("A feature of the tree ensemble passes 2^62; give its input fewer bits.")
-        thresholds = np.array([t for _, t, _ in keys], dtype=np.float32)
-        strict = np.array([s for _, _, s in keys])
-        scaler = self._trees.scaler
-        falling = scaler is not None and float(scaler.scale[feature]) < 0
-        # At `below` the comparison has its first outcome, at `above` its second, whatever lies between.
-        below = np.full(len(keys), element.low - 1, dtype=np.int64)
-        above = np.full(len(keys), element.high + 1, dtype=np.int64)
-        while (above - below > 1).any():
-            middle = below + (above - below) // 2
-            open_ = above - below > 1
-            value = self._values(feature, element, np.where(open_, middle, element.low))
-            holds = np.where(strict, value < thresholds, value <= thresholds) != falling
-            below, above = np.where(open_ & holds, middle, below), np.where(open_ & ~holds, middle, above)
-        return [Cut(feature, q, falling) for q in below.tolist()]
-
-    def _values(self, feature: int, element: Element, integers: Array) -> Array:
-        """Return what the model compares at some integers, float32."""
-        if element.encoding is Encoding.FLOAT32:
-            values = numbers(integers + element.offset)
-        else:
-            values = (integers + element.offset).astype(np.float32) * np.float32(2.0**-element.scale)
-        scaler = self._trees.scaler
-        if scaler is None:
-            return values
-        with np.errstate(all="ignore"):
-            shifted = values - np.float32(scaler.offset[feature])
-            return np.asarray(shifted * np.float32(scaler.scale[feature]), dtype=np.float32)
-
-
 class _Builder:
     """Collects nodes; conditions are elements of the one Thermometer."""
 
@@ -231,8 +156,12 @@ class _Builder:
 
 def _sum_of_trees(builder: _Builder, grown: list[Branch], free: int) -> list[Form]:
     scores: list[Form] = [{} for _ in range(free)]
-    shared = [tree for tree in grown if tree.splits and tree.selections * free > len(tree.splits) - 1]
-    single = [tree for tree in grown if tree not in shared]
+    shared: list[Branch] = []
+    single: list[Branch] = []
+    for tree in grown:
+        # Boosting's trees speak of one score each: the others' leaves are all 0.
+        spoken = sum(any(leaf[score] for leaf in tree.leaves) for score in range(free))
+        (shared if tree.selections * spoken > max(0, len(tree.splits) - 1) else single).append(tree)
     for values in (_selected(builder, single, free), _indicated(builder, shared, free)):
         for value in values:
             for form, each in zip(scores, value, strict=True):
@@ -242,43 +171,52 @@ def _sum_of_trees(builder: _Builder, grown: list[Branch], free: int) -> list[For
 
 def _selected(builder: _Builder, grown: list[Branch], free: int) -> list[list[Form]]:
     """Return each tree's value from the leaves up; selections of one height, of all trees, are one node."""
-    values: list[list[list[Form] | None]] = [[None] * len(tree.splits) for tree in grown]
+    values: list[list[list[Form]]] = [[[{}] * free for _ in tree.splits] for tree in grown]
 
     def at(tree: int, position: int) -> list[Form]:
         if position < 0:
             return [{ONE: each} if each else {} for each in grown[tree].leaves[-1 - position]]
-        found = values[tree][position]
-        assert found is not None  # heights rise, so that children come first
-        return found
+        return values[tree][position]
 
     for height in range(1, 1 + max((tree.height for tree in grown), default=0)):
-        pending: list[tuple[int, int]] = []
+        selections = _Selections()
         for index, tree in enumerate(grown):
             for position in tree.of_height(height):
-                pending.append((index, position))
-        if height == 1:
-            for index, position in pending:
-                element, q, up_to, above = grown[index].splits[position]
+                element, q, up_to, above = tree.splits[position]
                 condition = builder.condition((element, q))
-                values[index][position] = [
-                    _plus(low, condition, high.get(ONE, 0) - low.get(ONE, 0))
-                    for low, high in zip(at(index, up_to), at(index, above), strict=True)
-                ]
-            continue
-        conditions: list[Form] = []
-        low_forms: list[Form] = []
-        high_forms: list[Form] = []
-        for index, position in pending:
-            element, q, up_to, above = grown[index].splits[position]
-            conditions += [builder.condition((element, q))] * free
-            low_forms += at(index, up_to)
-            high_forms += at(index, above)
-        selected = builder.add(
-            Select(builder.linear(conditions), builder.linear(high_forms), builder.linear(low_forms)), len(conditions)
-        )
-        for number, (index, position) in enumerate(pending):
-            values[index][position] = [{(selected, number * free + score): 1} for score in range(free)]
+                value = list(at(index, up_to))
+                for score, (low, high) in enumerate(zip(value, at(index, above), strict=True)):
+                    if height == 1:
+                        value[score] = _plus(low, condition, high.get(ONE, 0) - low.get(ONE, 0))
+                    elif low != high:
+                        selections.add(condition, high, low, value, score)
+                values[index][position] = value
+        selections.emit(builder)
     return [at(index, 0 if tree.splits else -1) for index, tree in enumerate(grown)]
+
+
+class _Selections:
+    """Selections that become one node, and where the value of each is to stand."""
+
+    def __init__(self) -> None:
+        self._conditions: list[Form] = []
+        self._then: list[Form] = []
+        self._otherwise: list[Form] = []
+        self._places: list[tuple[list[Form], int]] = []
+
+    def add(self, condition: Form, then: Form, otherwise: Form, value: list[Form], score: int) -> None:
+        self._conditions.append(condition)
+        self._then.append(then)
+        self._otherwise.append(otherwise)
+        self._places.append((value, score))
+
+    def emit(self, builder: _Builder) -> None:
+        if not self._places:
+            return
+        vectors = (builder.linear(each) for each in (self._conditions, self._then, self._otherwise))
+        selected = builder.add(Select(*vectors), len(self._places))
+        for number, (value, score) in enumerate(self._places):
+            value[score] = {(selected, number): 1}
 
 
 def _indicated(builder: _Builder, grown: list[Branch], free: int) -> list[list[Form]]:

@@ -16,7 +16,8 @@ from proving.fixedpoint import interpreter
 from proving.fixedpoint.float32_order import numbers, places
 from proving.fixedpoint.program import Input, Multiply, Program, Select, Thermometer
 from proving.fixedpoint.quantise import quantise
-from proving.fixedpoint.trees import input_elements, lower
+from proving.fixedpoint.tree_cuts import Element
+from proving.fixedpoint.trees import lower
 from proving.importer import graph
 from proving.settings import Encoding, InputRange, ModelSettings, OutputSpec, Reveal, WeightSpec
 from proving.sparse import from_rows
@@ -80,7 +81,8 @@ def model_says(trees: graph.Trees, features: np.ndarray) -> list[float]:
 
 def program(trees: graph.Trees, fields: tuple[InputRange, ...], leaf_bits: int = 8) -> tuple[Program, float]:
     size = sum(each.count for each in fields)
-    lowered = lower(trees, input_elements(fields), 0, 1, leaf_bits)
+    elements = [Element(0, f.high - f.low, f.low, f.scale, f.encoding) for f in fields for _ in range(f.count)]
+    lowered = lower(trees, elements, 0, 1, leaf_bits)
     nodes = (Input(size), *lowered.nodes)
     same = (0,) * len(nodes)
     spec = OutputSpec(Reveal.PUBLIC)
@@ -204,6 +206,20 @@ def test_selections_are_shared_between_scores_where_that_is_cheaper(scores: int)
     for raw in ([0, 0, 0], [31, 31, 31], [4, 9, 14]):
         exact = model_says(graph.Trees(0, (0.0,) * scores, (tree,)), np.array(raw, dtype=np.float32))
         assert max(abs(a - b) for a, b in zip(scores_of(made, raw), exact, strict=True)) <= error < 2**-11
+
+
+def test_trees_that_speak_of_one_score_each_cost_what_one_score_costs() -> None:
+    # Boosting of several classes: each tree has leaves for its class alone.
+    child = [place if place < 7 else 6 - place for place in range(15)]
+    splits = tuple(graph.Split(i % 3, float(i), False, child[2 * i + 1], child[2 * i + 2]) for i in range(7))
+    leaves = [tuple(float(leaf + 1) if score == 1 else 0.0 for score in range(3)) for leaf in range(8)]
+    trees = graph.Trees(0, (0.0, 0.0, 0.0), (graph.Tree(splits, tuple(leaves)),))
+    made, _ = program(trees, (InputRange("x", 0, 3, 3),))
+    assert not nodes_of(made, Multiply)
+    values = interpreter.run(made, [0, 0, 0]).values
+    assert sum(len(values[ref]) for ref, each in enumerate(made.nodes) if isinstance(each, Select)) == 3
+    for raw in ([0, 0, 0], [7, 7, 7], [0, 2, 5], [3, 0, 7]):
+        assert scores_of(made, raw) == model_says(trees, np.array(raw, dtype=np.float32))
 
 
 def test_leaves_beyond_every_scale_are_refused() -> None:
