@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from zksnake._algebra import ec_bn254
 
 from protocol.scalars import BN254_SCALAR_ORDER as R
 from proving.constraints.system import ConstraintSystem
@@ -16,7 +17,7 @@ from proving.groth16.point_sums import sum_g1, sum_g2
 from proving.sparse import Array, Sparse
 
 LONG_SUM = 200
-"""Terms from which on the proof engine adds up faster than zksnake."""
+"""Terms from which on the proof engine is faster, which needs no points loaded one by one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,17 +76,15 @@ class ColumnSums:
         if len(rows) >= LONG_SUM:
             residues = [coefficient % R for coefficient in coefficients]
             return raw_g1(sum_g1(self.points[rows], residues)) if in_g1 else raw_g2(sum_g2(self.points[rows], residues))
-        first, *others = (
-            self._times(row, coefficient) for row, coefficient in zip(rows, coefficients, strict=True)
-        )
-        total = sum(others, first)
+        # Small magnitudes are what makes a sum cheap, so a negative coefficient negates its point.
+        points = [self._signed(row, coefficient < 0) for row, coefficient in zip(rows, coefficients, strict=True)]
+        add = ec_bn254.multiscalar_mul_g1 if in_g1 else ec_bn254.multiscalar_mul_g2
+        total = add(points, [abs(coefficient) for coefficient in coefficients])
         return raw_g1(total) if in_g1 else raw_g2(total)
 
-    def _times(self, row: int, coefficient: int) -> PointG1 | PointG2:
+    def _signed(self, row: int, negative: bool) -> PointG1 | PointG2:
         point = self._loaded.get(row)
         if point is None:
             load = point_g1 if self.points.shape[1] == G1_BYTES else point_g2
             point = self._loaded[row] = load(self.points[row].tobytes())
-        if coefficient in (1, -1):
-            return point if coefficient == 1 else -point
-        return point * coefficient if coefficient > 0 else -(point * -coefficient)
+        return -point if negative else point

@@ -10,16 +10,15 @@ each. The points must have been checked to lie on the curve; in G2 they may lie 
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Sequence
 
 import groth16py
 import numpy as np
 
 from protocol.errors import KeyMaterialError
-from protocol.scalars import BN254_SCALAR_ORDER as R
+from proving.constraints.files import wtns_bytes
 from proving.groth16 import engine
-from proving.groth16.binfile import Bytes, file_bytes
+from proving.groth16.binfile import Bytes
 from proving.groth16.curve import G1_BYTES, G2, G2_BYTES, PointG1, PointG2, point_g1, point_g2, raw_g2, raw_of_words
 from proving.groth16.field import to_bytes
 from proving.groth16.zkey import COEFFICIENT, ZKey, zkey_bytes
@@ -98,9 +97,7 @@ def _prove(a: Bytes, b2: Bytes, weights: Sequence[int]) -> bytes:
     )
     with engine.in_memory_file(zkey_bytes(key)) as path:
         loaded = groth16py.import_zkey(path)[0]
-    header = struct.pack("<I", 32) + R.to_bytes(32, "little") + struct.pack("<I", wires)
-    values = (1).to_bytes(32, "little") + to_bytes(weights).tobytes()
-    return engine.prove_unverified(loaded, file_bytes(b"wtns", 2, {1: header, 2: values}))
+    return engine.prove_unverified(loaded, wtns_bytes(to_bytes([1, *weights])))
 
 
 def _infinities(count: int, width: int) -> Bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import random
-import struct
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from protocol.scalars import BN254_SCALAR_ORDER as R
-from proving import circuit as old
+from proving.constraints.files import wtns_bytes
 from proving.constraints.system import ConstraintSystem
-from proving.sparse import Sparse, from_rows
+from proving.groth16.field import to_bytes
+from proving.sparse import from_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 SNARKJS_RUN = ROOT / "tests" / "support" / "snarkjs_run.mjs"
@@ -35,12 +35,6 @@ class Sample:
     @property
     def wtns(self) -> bytes:
         return wtns_of(self.wires)
-
-
-def from_old(system: old.ConstraintSystem) -> ConstraintSystem:
-    """Return a circuit of the old builder in the new form."""
-    a, b, c = (from_rows(system.wires, [dict(row[k]) for row in system.constraints]) for k in range(3))
-    return ConstraintSystem(system.wires, system.public, a, b, c)
 
 
 def sample(bits: int = 6, public: int = 2, seed: int = 0, weights: int = 0) -> Sample:
@@ -77,21 +71,9 @@ def sample(bits: int = 6, public: int = 2, seed: int = 0, weights: int = 0) -> S
     return Sample(ConstraintSystem(len(values), total, a, b, c), tuple(values))
 
 
-def r1cs_of(system: ConstraintSystem) -> bytes:
-    """Return the .r1cs file, all public wires as outputs."""
-    prime = R.to_bytes(32, "little")
-    header = struct.pack("<I", 32) + prime
-    header += struct.pack("<IIIIQI", system.wires, system.public, 0, 0, system.wires, system.constraints)
-    body = b"".join(
-        _combination(matrix, row) for row in range(system.constraints) for matrix in (system.a, system.b, system.c)
-    )
-    labels = struct.pack(f"<{system.wires}Q", *range(system.wires))
-    return _file(b"r1cs", 1, ((1, header), (2, body), (3, labels)))
-
-
 def wtns_of(values: tuple[int, ...]) -> bytes:
-    header = struct.pack("<I", 32) + R.to_bytes(32, "little") + struct.pack("<I", len(values))
-    return _file(b"wtns", 2, ((1, header), (2, b"".join(value.to_bytes(32, "little") for value in values))))
+    """Return the .wtns file of residues."""
+    return wtns_bytes(to_bytes(values))
 
 
 def snarkjs_run(*calls: list[Any]) -> list[Any]:
@@ -103,15 +85,3 @@ def snarkjs_run(*calls: list[Any]) -> list[Any]:
     assert done.returncode == 0, done.stderr[-2000:]
     results: list[Any] = json.loads(done.stdout.splitlines()[-1])
     return results
-
-
-def _combination(matrix: Sparse, row: int) -> bytes:
-    entries = matrix.row(row)
-    return struct.pack("<I", len(entries)) + b"".join(
-        struct.pack("<I", wire) + (value % R).to_bytes(32, "little") for wire, value in entries.items()
-    )
-
-
-def _file(magic: bytes, version: int, sections: tuple[tuple[int, bytes], ...]) -> bytes:
-    head = magic + struct.pack("<II", version, len(sections))
-    return head + b"".join(struct.pack("<IQ", kind, len(body)) + body for kind, body in sections)

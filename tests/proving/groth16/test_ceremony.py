@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from proving_systems import Sample, r1cs_of, sample, snarkjs_run
+from proving_systems import Sample, sample, snarkjs_run
 
 from protocol.errors import AuditError, KeyMaterialError
+from proving.constraints.files import r1cs_bytes
 from proving.groth16 import ceremony, engine
 from proving.groth16.chacha import hash_to_g2
 from proving.groth16.contribution import Contribution
@@ -47,7 +48,7 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Held:
     folder, made = tmp_path_factory.mktemp("ceremony"), sample(bits=30, public=3)
     assert made.system.domain == 1 << POWER
     dev_ptau(POWER, folder / "p.ptau")
-    (folder / "c.r1cs").write_bytes(r1cs_of(made.system))
+    (folder / "c.r1cs").write_bytes(r1cs_bytes(made.system))
     (folder / "c.wtns").write_bytes(made.wtns)
     ours = [ceremony.start(made.system, folder / "p.ptau", folder / "0.zkey")]
     ours.append(ceremony.contribute(folder / "0.zkey", folder / "1.zkey", b"dice", "Ada"))
@@ -226,7 +227,7 @@ def test_hashing_to_g2_stays_in_the_subgroup() -> None:
 def test_powers_of_tau_made_by_snarkjs(tmp_path: Path) -> None:
     """A whole ceremony in miniature: phase 1 by snarkjs, phase 2 here, judged by both."""
     made = sample(bits=30, public=3, seed=2)
-    (tmp_path / "c.r1cs").write_bytes(r1cs_of(made.system))
+    (tmp_path / "c.r1cs").write_bytes(r1cs_bytes(made.system))
     paths = [str(tmp_path / f"{index}.ptau") for index in range(4)]
     results = snarkjs_run(
         ["powersOfTau", "newAccumulator", ["curve", "bn128"], POWER + 1, paths[0]],

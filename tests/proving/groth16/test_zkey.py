@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from proving_systems import Sample, r1cs_of, sample, snarkjs_run, wtns_of
+from proving_systems import Sample, sample, snarkjs_run, wtns_of
 
 from protocol.errors import KeyMaterialError, ProvingError, SelfCheckError
 from protocol.scalars import BN254_SCALAR_ORDER
+from proving.constraints.files import r1cs_bytes
 from proving.constraints.system import ConstraintSystem
 from proving.groth16 import engine
 from proving.groth16.contribution import BEACON, Contribution
@@ -77,7 +78,7 @@ def test_the_engine_takes_only_the_audited_file(keys: Keys) -> None:
 
 def test_snarkjs_proves_with_it_and_both_verify_both(made: Sample, keys: Keys, tmp_path: Path) -> None:
     (tmp_path / "c.wtns").write_bytes(made.wtns)
-    (tmp_path / "c.r1cs").write_bytes(r1cs_of(made.system))
+    (tmp_path / "c.r1cs").write_bytes(r1cs_bytes(made.system))
     ours = engine.prove_wtns(
         engine.load_zkey(keys.proving_key, digest(keys)), made.wtns, keys.verifying_key, made.public_inputs
     )
