@@ -41,7 +41,7 @@ def measure(model: BenchmarkModel, build: Path, max_error: float | None, seconds
         if usage.end is not limited_process.End.DONE:
             return figures | {"status": status_of(stage, usage)}
         figures |= json.loads(usage.output.strip().splitlines()[-1])
-        job["bits"] = figures["bits"]
+        job |= {"bits": figures["bits"], "weight_bits": figures["weight_bits"]}
     proof = json.loads((folder / "proof.json").read_text())
     words, public = ([int(each) for each in proof[name]] for name in ("words", "public"))
     return figures | measure_groth16_gas(words, public, bytes.fromhex(proof["proof"]))

@@ -1,34 +1,29 @@
 pragma circom 2.1.0;
 
 include "circomlib/circuits/comparators.circom";
-include "credential.circom";
+include "date.circom";
 
-// Is the holder of a credential of age on a given day? The verifier sees the credential's digest, which the
-// issuer published, the day and the answer; the credential itself stays private.
+// Is somebody of age on a given day? The day is public. The date of birth is private, and in a commitment of its
+// own (group 1 of inputs.toml), which an issuer attested once: the statement shows it beside the answer.
 template OfAge(years) {
     signal input birth_year;
     signal input birth_day;   // day of the year, 1 to 366
-    signal input document;
-    signal input salt[4];
     signal input year;
     signal input day;
-
     signal output of_age;
-    signal output credential;
 
-    component reached = LessEqThan(24);
-    reached.in[0] <== (birth_year + years) * 512 + birth_day;
-    reached.in[1] <== year * 512 + day;
+    component born = Date();
+    born.year <== birth_year + years;
+    born.day <== birth_day;
+
+    component today = Date();
+    today.year <== year;
+    today.day <== day;
+
+    component reached = LessEqThan(21);
+    reached.in[0] <== born.order;
+    reached.in[1] <== today.order;
     of_age <== reached.out;
-
-    component digest = Credential();
-    digest.birth_year <== birth_year;
-    digest.birth_day <== birth_day;
-    digest.document <== document;
-    for (var i = 0; i < 4; i++) {
-        digest.salt[i] <== salt[i];
-    }
-    credential <== digest.out;
 }
 
 component main {public [year, day]} = OfAge(18);

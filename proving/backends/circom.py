@@ -32,10 +32,10 @@ from protocol.errors import (
 )
 from proving.backends import circom_compiler, circom_source, circom_wrapper
 from proving.backends.base import Appraisal, Compiled, Estimate, Format, KeyPair, ModelSource, Proved, Size, Traits
+from proving.backends.circom_determinism import undetermined
 from proving.backends.circom_map import MAP_NAME, CircomMap, parse_map
 from proving.backends.circom_witness import WitnessProgram
 from proving.backends.estimate import estimate, size_of
-from proving.constraints.determinism import undetermined
 from proving.constraints.files import r1cs_bytes, wtns_bytes
 from proving.constraints.system import ConstraintSystem
 from proving.groth16 import engine

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The Circom compiler of the groth16py wheel, in a process of its own: a circuit's text is a stranger's.
 
-`python -m proving.backends.circom_compiler MAIN.circom KEY` compiles one file of the current folder and saves the
-engine's key, from which `circom_key_file` takes constraints and witness program.
+The child compiles and saves the engine's key, from which `circom_key_file` takes constraints and witness program.
 """
 
 from __future__ import annotations
@@ -13,15 +12,19 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import groth16py
-
 from protocol.errors import BackendLimitError, MalformedCircuitError, ModelError
 from proving.backends import circom_key_file, limited_process
 from proving.constraints.system import ConstraintSystem
 
 MEMORY_BYTES = 4 << 30
 SECONDS = 300.0
-_ROOT = Path(__file__).resolve().parents[2]
+_CHILD = """
+import sys, groth16py
+try:
+    groth16py.setup_circom(sys.argv[1], [groth16py.circomlib_path(2)])[0].save(sys.argv[2])
+except (groth16py.WitnessError, groth16py.SetupError) as error:
+    sys.exit(str(error))
+"""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _MESSAGE = 600
 
@@ -41,8 +44,8 @@ def compile_circuit(
             (folder / file).write_text(text, encoding="utf-8")
         key = folder / "circuit.key"
         used = limited_process.run(
-            [sys.executable, "-P", "-m", __name__, main, str(key)], memory_bytes=memory_bytes, seconds=seconds,
-            environment={"PYTHONPATH": str(_ROOT), "HOME": name, "TMPDIR": name, "LANG": "C.UTF-8"}, folder=folder,
+            [sys.executable, "-P", "-c", _CHILD, main, str(key)], memory_bytes=memory_bytes, seconds=seconds,
+            environment={"HOME": name, "TMPDIR": name, "LANG": "C.UTF-8"}, folder=folder,
         )  # fmt: skip
         if used.end in (limited_process.End.MEMORY, limited_process.End.TIME):
             raise BackendLimitError(f"The Circom compiler was stopped at its limit of {used.end.value}.")
@@ -58,17 +61,3 @@ def compile_circuit(
 def _said(used: limited_process.Usage) -> str:
     text = _COLOUR.sub("", used.output + "\n" + used.errors)
     return " ".join(text.split())[-_MESSAGE:]
-
-
-def _child(main: str, key: str) -> int:
-    """Compile in this process; the compiler prints what it has to say."""
-    try:
-        groth16py.setup_circom(main, [groth16py.circomlib_path(2)])[0].save(key)
-    except (groth16py.WitnessError, groth16py.SetupError) as error:
-        print(error)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_child(*sys.argv[1:]))

@@ -34,7 +34,7 @@ def read(data: bytes) -> tuple[ConstraintSystem, bytes]:
     if not data.startswith(_MAGIC):
         raise MalformedCircuitError("This is not a key of groth16py.")
     start = data.find(_WASM)
-    while start >= 0:
+    while start >= len(_MAGIC) + _COUNT.size:
         (length,) = _COUNT.unpack_from(data, start - _COUNT.size)
         if start + length + _TAIL.size <= len(data):
             return _system(data, start + length), data[start : start + length]

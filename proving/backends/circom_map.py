@@ -16,7 +16,7 @@ A TOML file `inputs.toml` beside the circuit::
     [[output]]
     name = "adult"               # an output signal of the main component
     low = 0
-    bits = 1                     # checked by the circuit; 254: any field element, such as a hash
+    bits = 1                     # 0 to 1, checked by the circuit
 
 Signals stand in the record in the order of the map, arrays in row-major order. An output that the map leaves out is
 computed but not shown. All outputs are packed at the width of the widest.
@@ -36,14 +36,11 @@ from pydantic import Field, ValidationError
 from protocol.errors import CompileSettingsError
 from protocol.scalars import Record
 from proving.fixedpoint.program import Revealed
-from proving.settings import InputRange, ModelSettings, OutputSpec, Reveal, Visibility
+from proving.settings import MAX_INPUT_BITS, InputRange, ModelSettings, OutputSpec, Reveal, Visibility
 
 MAP_NAME = "inputs.toml"
 MAX_MAP_BYTES = 1 << 20
 OUTPUT_NAME = "outputs"
-FIELD_BITS = 254
-"""An output of so many bits may be any field element, which fills a word of the statement."""
-MAX_BOUNDED_BITS = 62
 _SIGNAL = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]{0,63}")
 _RESERVED = "proofmesh_"
 Shape = Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(max_length=4)]
@@ -89,7 +86,7 @@ class _Input(Record):
 class _Output(Record):
     name: str
     low: Annotated[int, Field(ge=-(1 << 62), le=1 << 62)] = 0
-    bits: Annotated[int, Field(ge=1, le=254)] = FIELD_BITS
+    bits: Annotated[int, Field(ge=1, le=62)]
     shape: Shape = ()
 
 
@@ -130,15 +127,14 @@ def parse_map(data: bytes) -> CircomMap:
 
 
 def _revealed(records: Sequence[_Output], outputs: Sequence[Signal]) -> Revealed:
-    """Return the common range of all outputs: what holds each, or the whole field where one takes it."""
+    """Return the common range of all outputs: what holds each."""
     count = sum(each.count for each in outputs)
-    if any(each.bits > MAX_BOUNDED_BITS for each in records):
-        if any(each.bits != FIELD_BITS or each.low for each in records):
-            raise CompileSettingsError(f"{MAP_NAME}: beside an output of {FIELD_BITS} bits, all have low 0 and that.")
-        return Revealed(0, OUTPUT_NAME, count, FIELD_BITS, 0, 0)
     low = min(each.low for each in records)
     high = max(each.low + (1 << each.bits) - 1 for each in records)
-    return Revealed(0, OUTPUT_NAME, count, (high - low).bit_length(), -low, 0)
+    bits = max(1, (high - low).bit_length())
+    if bits > MAX_INPUT_BITS:
+        raise CompileSettingsError(f"{MAP_NAME}: no {MAX_INPUT_BITS} bits hold every output.")
+    return Revealed(0, OUTPUT_NAME, count, bits, -low, 0)
 
 
 def _check_names(signals: tuple[Signal, ...]) -> None:

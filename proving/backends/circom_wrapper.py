@@ -13,9 +13,9 @@ from itertools import product
 
 import numpy as np
 
-from protocol.errors import MalformedCircuitError
+from protocol.errors import MalformedCircuitError, SecretError
 from protocol.scalars import BN254_SCALAR_ORDER as R
-from proving.backends.circom_map import FIELD_BITS, CircomMap, Signal
+from proving.backends.circom_map import CircomMap, Signal
 from proving.backends.circom_source import CircomSource
 from proving.constraints.system import ConstraintSystem
 from proving.settings import Reveal, WeightMode
@@ -31,7 +31,7 @@ _P = "proofmesh_"
 def layout_of(described: CircomMap) -> Layout:
     """Return the layout of the statement, by the same rules as a compiled model's."""
     settings = described.settings
-    return Layout(settings.inputs, settings.output, described.revealed, None, 0, WeightMode.CONSTANT, 0, 0)
+    return Layout(settings.inputs, settings.output, described.revealed, None, 0, WeightMode.CONSTANT, 0)
 
 
 def wrap(source: CircomSource, described: CircomMap, layout: Layout) -> dict[str, str]:
@@ -40,11 +40,18 @@ def wrap(source: CircomSource, described: CircomMap, layout: Layout) -> dict[str
 
 
 def signals(layout: Layout, unsigned: Sequence[int], secrets: Secrets, binding: int) -> Mapping[str, Sequence[int]]:
-    """Return the values of the wrapper's input signals, for the witness program."""
+    """Return the values of the wrapper's input signals, for the witness program.
+
+    Raises:
+        SecretError: a group of inputs has no blinding.
+    """
+    groups = secrets.groups[: len(layout.groups) - 1]
+    if len(groups) < len(layout.groups) - 1:
+        raise SecretError(f"The statement has {len(layout.groups) - 1} further groups, and {len(groups)} blindings.")
     given = {
         "binding": [binding],
         "input": list(unsigned),
-        "blinding": [secrets.blinding, *secrets.groups],
+        "blinding": [secrets.blinding, *groups],
         "output_key": [secrets.output_key],
     }
     if layout.output.reveal is Reveal.COMMITTED:
@@ -115,7 +122,7 @@ def _inputs(described: CircomMap) -> Iterator[str]:
 
 
 def _outputs(described: CircomMap) -> Iterator[str]:
-    """The outputs made unsigned, as one array of signals whose width is checked where they have one."""
+    """The outputs made unsigned, as one array of signals whose width is checked."""
     revealed = described.revealed
     yield f"signal {_P}output[{revealed.count}];"
     at = 0
@@ -123,8 +130,7 @@ def _outputs(described: CircomMap) -> Iterator[str]:
         for place, index in enumerate(_indices(signal)):
             yield f"{_P}output[{at + place}] <== {_P}model.{signal.name}{index} + ({revealed.offset});"
         at += signal.count
-    if revealed.bits < FIELD_BITS:
-        yield from _range_check("out", f"{_P}output", 0, revealed.count, revealed.bits)
+    yield from _range_check("out", f"{_P}output", 0, revealed.count, revealed.bits)
 
 
 def _range_check(name: str, array: str, start: int, count: int, bits: int) -> Iterator[str]:
