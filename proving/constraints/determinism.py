@@ -159,8 +159,10 @@ class _Work:
         """The other rules, with intervals of all wires, until nothing follows."""
         thermometers = chains(self.ranges)
         hanging = self._hanging()
-        for chain in (*thermometers, *self._lone(thermometers, hanging)):
-            gadgets.bucket_ranges(self.rows, self.ranges, hanging, chain)
+        candidates = (*thermometers, *self._lone(thermometers, hanging))
+        self.ranges.meet(
+            found for chain in candidates for found in gadgets.bucket_ranges(self.rows, self.ranges, hanging, chain)
+        )
         propagate(self.rows, self.ranges)
         self._take(self.ranges.constants(), "linear")
         rows = np.repeat(np.arange(self.rows.count), np.diff(self.rows.row_ptr))

@@ -142,15 +142,17 @@ def buckets(rows: Rows, ranges: Ranges, determined: Array, anchored: Array, chai
         yield from unknown
 
 
-def bucket_ranges(rows: Rows, ranges: Ranges, hanging: Array, chain: Sequence[int]) -> None:
-    """Bound the one unbounded wire of a chain's rows by its least and greatest over all states.
+def bucket_ranges(
+    rows: Rows, ranges: Ranges, hanging: Array, chain: Sequence[int]
+) -> Iterator[tuple[int, Interval]]:
+    """Yield the one unbounded wire of a chain's rows with its least and greatest value over all states.
 
     `hanging` says which linear rows have one unbounded wire.
     """
     for key, states in _states(rows, ranges, ~ranges.bounded, hanging, chain).items():
         possible = [state for state in states if state[0] <= state[1]]
         if len(key) == 1 and key[0][1] == 1 and possible:
-            ranges.set(key[0][0], min(low for low, _ in possible), max(high for _, high in possible))
+            yield key[0][0], (min(low for low, _ in possible), max(high for _, high in possible))
 
 
 def _states(

@@ -8,7 +8,7 @@ that interval. No claim of the compiler is used.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,6 +40,14 @@ class Ranges:
         self.intervals[wire] = (low, high)
         self.bounded[wire] = True
         return True
+
+    def meet(self, found: Iterable[tuple[int, Interval]]) -> list[int]:
+        """Record, for each wire that was unbounded, the intersection of its intervals; return these wires."""
+        best: dict[int, Interval] = {}
+        for wire, (low, high) in found:
+            old = best.get(wire, (low, high))
+            best[wire] = max(low, old[0]), min(high, old[1])
+        return [wire for wire, (low, high) in best.items() if self.set(wire, low, high)]
 
     def of(self, form: Mapping[int, int]) -> Interval | None:
         """Return the interval of a combination, or None."""
@@ -81,13 +89,16 @@ def seed(rows: Rows) -> Ranges:
 
 
 def propagate(rows: Rows, ranges: Ranges) -> None:
-    """Close the intervals under rows in which one wire is still unbounded and has the coefficient 1 or -1."""
+    """Close the intervals under rows in which one wire is still unbounded and has the coefficient 1 or -1.
+
+    In waves, so that of all rows that bound a wire first, the intersection counts.
+    """
     unknown = np.add.reduceat(np.append(~ranges.bounded[rows.row_wires], False).astype(np.int64), rows.row_ptr[:-1])
     unknown[np.diff(rows.row_ptr) == 0] = 0
     ready: Array = np.flatnonzero((unknown == 1) & ~ranges.univariate)
     while len(ready):
-        fresh = [wire for row in ready.tolist() if (wire := _derive(rows, ranges, row)) is not None]
-        ids = np.array(fresh, dtype=np.int64)
+        derived = [each for row in ready.tolist() if (each := _derive(rows, ranges, row)) is not None]
+        ids = np.array(ranges.meet(derived), dtype=np.int64)
         entries, _ = spans(rows.wire_ptr, ids)
         touched = rows.wire_rows[entries]
         np.subtract.at(unknown, touched, 1)
@@ -148,8 +159,8 @@ def _difference(ranges: Ranges, a: Form, b: Form) -> None:
         ranges.descents[v] = u
 
 
-def _derive(rows: Rows, ranges: Ranges, row: int) -> int | None:
-    """Bound the only unbounded wire of a row; returns it, or None."""
+def _derive(rows: Rows, ranges: Ranges, row: int) -> tuple[int, Interval] | None:
+    """Return the only unbounded wire of a row and its interval, or None."""
     rest = rows.rest(row)
     unbounded = [wire for wire in rest if not ranges.bounded[wire]]
     if len(unbounded) != 1 or rest[unbounded[0]] not in (1, -1):
@@ -164,7 +175,7 @@ def _derive(rows: Rows, ranges: Ranges, row: int) -> int | None:
     if others is None or total is None:
         return None
     ends = sign * (total[0] - others[1]), sign * (total[1] - others[0])
-    return wire if ranges.set(wire, min(ends), max(ends)) else None
+    return wire, (min(ends), max(ends))
 
 
 def chains(ranges: Ranges) -> list[list[int]]:

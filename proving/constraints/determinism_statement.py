@@ -13,16 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+
 from protocol.errors import UndeterminedOutputError
 from proving.constraints.builder import Block
 from proving.constraints.determinism import Determinism, analyse, with_definitions
 from proving.constraints.emit import EmittedCircuit
 from proving.constraints.public_wires import PublicWires
-from proving.constraints.system import ONE, ConstraintSystem
+from proving.constraints.system import ONE
 from proving.sparse import Sparse
 
-HASHING = "poseidon"
-"""Blocks of rows whose kind starts like this are a permutation's."""
+HASHING, SQUARE = "poseidon", "poseidon square"
+"""Blocks of rows whose kind starts like the first are a permutation's; those of the second begin an S-box."""
 
 Form = dict[int, int]
 
@@ -35,11 +37,11 @@ def require_determined(circuit: EmittedCircuit) -> Determinism:
         MalformedCircuitError: a row is not in canonical form.
     """
     public = circuit.public
-    hashing = _Hashing(circuit.system, circuit.blocks)
+    hashing = _Hashing(circuit)
     system, names = with_definitions(circuit.system, hashing.elements(commitments(public)))
     found = analyse(system, (*given(public), *names, *hashing.output_blindings(public.outputs)))
     for what, wires in (
-        ("commitments", commitments(public)), ("outputs", public.outputs), ("inputs or secrets", circuit.free),
+        ("inputs or secrets", circuit.free), ("outputs", public.outputs), ("commitments", commitments(public)),
     ):  # fmt: skip
         if free := found.free(wires):
             raise UndeterminedOutputError(
@@ -60,19 +62,24 @@ def commitments(public: PublicWires) -> tuple[int, ...]:
     return (public.commitment, *public.groups, *weights)
 
 
-def hashed_elements(system: ConstraintSystem, blocks: Iterable[Block], digests: Iterable[int]) -> list[Form]:
+def hashed_elements(circuit: EmittedCircuit, digests: Iterable[int]) -> list[Form]:
     """Return the combinations (without constants) that enter the hashes behind some public wires."""
-    return _Hashing(system, blocks).elements(digests)
+    return _Hashing(circuit).elements(digests)
 
 
 class _Hashing:
     """The Poseidon rows of a circuit, walked from their results back to what enters them."""
 
-    def __init__(self, system: ConstraintSystem, blocks: Iterable[Block]) -> None:
-        self._system = system
-        hashing = [b for b in blocks if b.kind.startswith(HASHING)]
-        self._rows = {row for b in hashing for row in range(b.first, b.first + b.count)}
+    def __init__(self, circuit: EmittedCircuit) -> None:
+        self._system = system = circuit.system
+        hashing = [(row, b.kind) for b in circuit.blocks if b.kind.startswith(HASHING) for row in _rows_of_block(b)]
+        self._rows = {row for row, _ in hashing}
+        self._squares = {row for row, kind in hashing if kind == SQUARE}
         self._made_by = {wire: row for row in self._rows for wire in system.c.row(row)}
+        linear = np.diff(system.a.indptr) * np.diff(system.b.indptr) == 0
+        assigned = system.c.indices[np.repeat(linear, np.diff(system.c.indptr))]
+        self._others = {*circuit.free, *assigned.tolist()}
+        """Wires that something else than a hash speaks of; any other wire is one that a hash fails to make."""
 
     def elements(self, digests: Iterable[int]) -> list[Form]:
         """Return the combinations that enter the hashes behind some public wires, without constants."""
@@ -89,7 +96,7 @@ class _Hashing:
                 inner = [wire for wire in form if wire in self._made_by]
                 waiting.extend(inner)
                 outer = {wire: c for wire, c in form.items() if wire not in self._made_by and wire != ONE}
-                if outer and not inner:
+                if row in self._squares and not inner and outer.keys() <= self._others:
                     found.setdefault(tuple(outer.items()), outer)
         return list(found.values())
 
@@ -113,6 +120,10 @@ class _Hashing:
     def _rows_of(self, wire: int) -> set[int]:
         sides = (self._system.a, self._system.b, self._system.c)
         return {int(row) for side in sides for row in side.row_of_entry()[side.indices == wire]}
+
+
+def _rows_of_block(block: Block) -> range:
+    return range(block.first, block.first + block.count)
 
 
 def _is_empty(matrix: Sparse, row: int) -> bool:

@@ -11,9 +11,11 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from protocol.scalars import BN254_SCALAR_ORDER
 from proving.constraints.system import ConstraintSystem
-from proving.sparse import Sparse, from_rows
+from proving.sparse import Sparse, exact, from_rows
 
 P = BN254_SCALAR_ORDER
 SCALE = int(os.environ.get("SOUNDNESS_SCALE", "1"))
@@ -46,7 +48,7 @@ class Rows:
     def broken(self, values: Sequence[int] | Mapping[int, int], among: Iterable[int] | None = None) -> list[int]:
         """Return the rows that the values do not satisfy."""
         chosen = range(len(self.rows)) if among is None else among
-        return [index for index in chosen if not _holds(self.rows[index], values)]
+        return [index for index in chosen if not holds(self.rows[index], values)]
 
     def of(self, wires: Iterable[int]) -> set[int]:
         return {row for wire in wires for row in self.by_wire.get(wire, ())}
@@ -67,11 +69,22 @@ def system_of(wires: int, public: int, rows: Sequence[Row]) -> ConstraintSystem:
     return ConstraintSystem(wires, public, *(from_rows(wires, [row[side] for row in rows]) for side in range(3)))
 
 
-def without_rows(system: ConstraintSystem, dropped: Iterable[int]) -> ConstraintSystem:
-    """Return the system without some of its rows."""
-    gone = set(dropped)
-    rows = [row for index, row in enumerate(rows_of(system).rows) if index not in gone]
-    return system_of(system.wires, system.public, rows)
+def with_row(system: ConstraintSystem, row: int, changed: Row) -> ConstraintSystem:
+    """Return the system with one row put in another's place."""
+    sides = [_spliced(old, row, new) for old, new in zip((system.a, system.b, system.c), changed, strict=True)]
+    return ConstraintSystem(system.wires, system.public, *sides)
+
+
+def _spliced(matrix: Sparse, row: int, form: Form) -> Sparse:
+    start, end = int(matrix.indptr[row]), int(matrix.indptr[row + 1])
+    new = sorted((wire, c) for wire, c in form.items() if c)
+    indptr = matrix.indptr.copy()
+    indptr[row + 1 :] += len(new) - (end - start)
+    indices = np.concatenate((matrix.indices[:start], [w for w, _ in new], matrix.indices[end:])).astype(np.int64)
+    values = np.empty(len(indices), dtype=object)
+    values[:start], values[start + len(new) :] = matrix.values[:start], matrix.values[end:]
+    values[start : start + len(new)] = [c for _, c in new]
+    return Sparse(matrix.width, indptr, indices, exact(values) if matrix.values.dtype != object else values)
 
 
 def boolean(wire: int) -> Row:
@@ -204,7 +217,7 @@ class Search:
             row = self.rows.rows[dirty.pop()]
             unknown = _unknown(row, values)
             if not unknown:
-                if not _holds(row, values):
+                if not holds(row, values):
                     raise _Contradiction
             elif len(unknown) == 1:
                 wire = next(iter(unknown))
@@ -276,7 +289,7 @@ def _affine(side: Form, values: Mapping[int, int], wire: int) -> tuple[int, int]
     return side.get(wire, 0), sum(c * values.get(w, 0) for w, c in side.items() if w != wire)
 
 
-def _holds(row: Row, values: Sequence[int] | Mapping[int, int]) -> bool:
+def holds(row: Row, values: Sequence[int] | Mapping[int, int]) -> bool:
     a, b, c = (sum(coefficient * _value(values, wire) for wire, coefficient in side.items()) for side in row)
     return (a * b - c) % P == 0
 
