@@ -14,11 +14,11 @@ from proving.backends.base import (
     KeyPair,
     ModelSource,
     Proved,
-    Secrets,
     Size,
     Traits,
 )
 from proving.settings import InputRange, ModelSettings, OutputSpec, Reveal
+from proving.statement.commitment import Secrets
 
 
 class PretendBackend:
