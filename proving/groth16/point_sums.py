@@ -20,7 +20,7 @@ from proving.constraints.files import wtns_bytes
 from proving.groth16 import engine
 from proving.groth16.binfile import Bytes
 from proving.groth16.curve import G1_BYTES, G2, G2_BYTES, PointG1, PointG2, point_g1, point_g2, raw_g2, raw_of_words
-from proving.groth16.field import to_bytes
+from proving.groth16.field import ELEMENT_BYTES, to_bytes
 from proving.groth16.zkey import COEFFICIENT, ZKey, zkey_bytes
 
 SUBGROUP_ROUNDS, SUBGROUP_WEIGHT_BITS = 10, 14
@@ -29,16 +29,16 @@ _CHUNK = 1 << 18
 """Points summed at once: the synthetic key of so many is 130 MB."""
 
 
-def sum_g1(points: Bytes, weights: Sequence[int]) -> PointG1:
-    """Return the sum of raw points uint8[n, 64] times residues."""
+def sum_g1(points: Bytes, weights: Sequence[int] | Bytes) -> PointG1:
+    """Return the sum of raw points uint8[n, 64] times residues (integers, or uint8[n, 32])."""
     total = point_g1(bytes(G1_BYTES))
     for start in range(0, len(points), _CHUNK):
         total = total + point_g1(_sum_g1(points[start : start + _CHUNK], weights[start : start + _CHUNK]))
     return total
 
 
-def sum_g2(points: Bytes, weights: Sequence[int]) -> PointG2:
-    """Return the sum of raw points uint8[n, 128] times residues.
+def sum_g2(points: Bytes, weights: Sequence[int] | Bytes) -> PointG2:
+    """Return the sum of raw points uint8[n, 128] times residues (integers, or uint8[n, 32]).
 
     Raises:
         KeyMaterialError: the sum is not in the subgroup, so some point is not.
@@ -65,25 +65,26 @@ def check_subgroup_g2(points: Bytes, where: str) -> None:
         KeyMaterialError: naming `where`.
     """
     finite = points[points.any(axis=1)]
+    weights = np.zeros((len(finite), ELEMENT_BYTES // 2), "<u2")
     for _ in range(SUBGROUP_ROUNDS if len(finite) else 0):
-        data = np.frombuffer(os.urandom(2 * len(finite)), "<u2") >> 16 - SUBGROUP_WEIGHT_BITS
+        weights[:, 0] = np.frombuffer(os.urandom(2 * len(finite)), "<u2") >> 16 - SUBGROUP_WEIGHT_BITS
         try:
-            sum_g2(finite, data.tolist())
+            sum_g2(finite, weights.view(np.uint8))
         except KeyMaterialError:
             raise KeyMaterialError(f"A point of {where} is outside the subgroup.") from None
 
 
-def _sum_g1(points: Bytes, weights: Sequence[int]) -> bytes:
+def _sum_g1(points: Bytes, weights: Sequence[int] | Bytes) -> bytes:
     proof = _prove(points, _infinities(len(points), G2_BYTES), weights)
     return raw_of_words(_words(proof)[:2])
 
 
-def _sum_g2(points: Bytes, weights: Sequence[int]) -> bytes:
+def _sum_g2(points: Bytes, weights: Sequence[int] | Bytes) -> bytes:
     proof = _prove(_infinities(len(points), G1_BYTES), points, weights)
     return raw_of_words(_words(proof)[2:6])
 
 
-def _prove(a: Bytes, b2: Bytes, weights: Sequence[int]) -> bytes:
+def _prove(a: Bytes, b2: Bytes, weights: Sequence[int] | Bytes) -> bytes:
     """Prove under a key with one wire for each point, after the wire that is one."""
     wires = len(weights) + 1
     key = ZKey(
@@ -97,7 +98,8 @@ def _prove(a: Bytes, b2: Bytes, weights: Sequence[int]) -> bytes:
     )
     with engine.in_memory_file(zkey_bytes(key)) as path:
         loaded = groth16py.import_zkey(path)[0]
-    return engine.prove_unverified(loaded, wtns_bytes(to_bytes([1, *weights])))
+    values = weights if isinstance(weights, np.ndarray) else to_bytes(weights)
+    return engine.prove_unverified(loaded, wtns_bytes(np.concatenate((to_bytes([1]), values))))
 
 
 def _infinities(count: int, width: int) -> Bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -279,3 +280,31 @@ def test_sums_are_those_of_zksnake() -> None:
     assert sum_g1(multiples_g1(scalars), weights) == G1 * total
     assert sum_g2(multiples_g2(scalars), weights) == G2 * total
     assert sum_g1(multiples_g1([7, R - 7]), [3, 3]).is_zero()
+
+
+def test_no_byte_of_a_key_can_be_changed(made: Sample, keys: Keys, secrets: Secrets, tmp_path: Path) -> None:
+    """But for the record of contributions, which ceremony.py checks."""
+    data, path = keys.proving_key.read_bytes(), tmp_path / "changed.zkey"
+    generator = random.Random(7)
+    record = len(data) - 12 - 64 - 4
+    for at in [*range(12), *(generator.randrange(record) for _ in range(60))]:
+        changed = bytearray(data)
+        changed[at] ^= 1 << generator.randrange(8)
+        path.write_bytes(changed)
+        with pytest.raises(AuditError):
+            audit_key(made.system, path, secrets, keys.verifying_key)
+
+
+def test_damaged_powers_of_tau_are_refused(tmp_path: Path) -> None:
+    dev_ptau(2, tmp_path / "p.ptau")
+    data, path = (tmp_path / "p.ptau").read_bytes(), tmp_path / "damaged.ptau"
+    read_ptau(tmp_path / "p.ptau")
+    generator = random.Random(8)
+    damaged = [data[: generator.randrange(len(data))] for _ in range(40)]
+    damaged += [data + b"\0", b"zkey" + data[4:], data[:24] + b"\0" * 4 + data[28:]]
+    # A power, a size or a section's number that is not what the rest says.
+    damaged += [data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :] for at in (4, 8, 12, 16, 24, 60, 68, 72)]
+    for each in damaged:
+        path.write_bytes(each)
+        with pytest.raises(KeyMaterialError):
+            read_ptau(path)
