@@ -27,9 +27,10 @@ sys.path[0] = str(ROOT)
 from proving import prover  # noqa: E402
 from proving.audit import audit  # noqa: E402
 from proving.bundle import load  # noqa: E402
-from proving.commitment import derive_blinding  # noqa: E402
 from proving.groth16.backend import GROTH16  # noqa: E402
 from proving.inputs import parse_inputs  # noqa: E402
+from proving.publish import onnx_source  # noqa: E402
+from proving.statement.commitment import order_secrets  # noqa: E402
 
 RUNS = 9
 Result = TypeVar("Result")
@@ -39,15 +40,15 @@ def measure() -> dict[str, object]:
     """Return the figures of the credit model by name."""
     credit = _credit()
     trained, train_ms = _timed(credit.train)
-    compiled, compile_ms = _timed(lambda: GROTH16.compile(trained.onnx, trained.settings))
+    compiled, compile_ms = _timed(lambda: GROTH16.compile(onnx_source(trained.onnx, trained.settings)))
     with tempfile.TemporaryDirectory() as folder:
         _, setup_ms = _timed(lambda: GROTH16.setup(compiled, Path(folder)))
         bundle = credit.compile_bundle(trained, Path(folder) / "store")
         loaded, load_ms = _timed(lambda: load(bundle.folder, bundle.id))
         _, audit_ms = _timed(lambda: audit(loaded))
-        values = parse_inputs(bundle.manifest, trained.accepted)
-        secrets = derive_blinding(b"a secret of the benchmark", b"salt")
-        proofs = [prover.prove(bundle.folder, values, *secrets, 1) for _ in range(RUNS)]
+        values = parse_inputs(bundle.manifest.inputs, trained.accepted)
+        secrets = order_secrets(b"a secret of the benchmark", b"salt")
+        proofs = [prover.prove(bundle.folder, values, secrets, 1) for _ in range(RUNS)]
         last, words = proofs[-1], bundle.manifest.words
         check = partial(prover.verify, words, last.proof, last.public_inputs)
         verifying = [_timed(check) for _ in range(RUNS)]
@@ -55,8 +56,8 @@ def measure() -> dict[str, object]:
     return {
         "model": "credit, scaler + MLP(16), predicate",
         "inputs": len(values),
-        "constraints": len(compiled.system.constraints),
-        "wires": compiled.system.wires,
+        "constraints": compiled.size.rows,
+        "wires": compiled.size.wires,
         "domain": bundle.manifest.domain,
         "public_inputs": len(last.public_inputs),
         "train_ms": round(train_ms),

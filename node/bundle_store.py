@@ -16,7 +16,6 @@ from protocol.errors import UsageError
 from proving.audit import AuditResult, audit
 from proving.bundle import Bundle, load
 from proving.manifest import Manifest, files_of, read_manifest
-from proving.settings import InputRange
 
 
 class BundleUnknownError(UsageError):
@@ -40,11 +39,6 @@ class Served:
         """The bundle's manifest."""
         return self.bundle.manifest
 
-    @property
-    def ranges(self) -> tuple[InputRange, ...]:
-        """The model's inputs."""
-        return self.bundle.manifest.ranges
-
 
 @dataclass(frozen=True, slots=True)
 class Audited:
@@ -57,8 +51,9 @@ class Audited:
 class BundleStore:
     """Bundles by content address in one folder; audits are remembered beside it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, powers_of_tau: Path | None = None) -> None:
         self._folder = folder
+        self._powers_of_tau = powers_of_tau
         self._audits = folder.parent / "audits"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -121,7 +116,17 @@ class BundleStore:
         known = self.audit_of(bundle.id)
         if known is not None:
             return known
-        return self.remember(await workers.run(audit_folder, str(bundle.folder), bundle.id))
+        return self.remember(await workers.run(audit_folder, str(bundle.folder), bundle.id, self._powers_of_tau))
+
+    def audit_here(self, bundle: Bundle) -> AuditResult:
+        """Audit a loaded bundle in this process, again if it was audited before, and keep the result.
+
+        Raises:
+            AuditError: it is not what it says.
+        """
+        result = audit(bundle, self._powers_of_tau)
+        self.remember(result)
+        return result
 
     def remember(self, result: AuditResult) -> Audited:
         """Keep a passed audit; it holds for the bundle's id for ever."""
@@ -183,9 +188,9 @@ def program_of(manifest: Manifest) -> Program:
     )
 
 
-def audit_folder(folder: str, bundle_id: bytes) -> AuditResult:
+def audit_folder(folder: str, bundle_id: bytes, ptau: Path | None) -> AuditResult:
     """Load and audit a bundle; runs in a worker."""
-    return audit(load(Path(folder), bundle_id))
+    return audit(load(Path(folder), bundle_id), ptau)
 
 
 def _hash_of(text: str) -> bytes:

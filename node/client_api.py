@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -36,8 +36,11 @@ from protocol.errors import ProofmeshError, UsageError
 from protocol.scalars import ZERO_HASH
 from protocol.signing import Account
 from protocol.structs import Order
-from proving.commitment import commit, derive_blinding
 from proving.inputs import parse_inputs
+from proving.manifest import Manifest
+from proving.readout import read_out
+from proving.statement.commitment import Secrets, order_secrets
+from proving.statement.opening import commitments_of
 
 DEFAULT_DEADLINE = 120
 """Seconds in which a promise must lie, when the caller names none."""
@@ -79,6 +82,8 @@ class Request:
     policy: str
     allowed: tuple[bytes, ...] | None
     collateral: int = 0
+    secrets: Secrets | None = field(default=None, repr=False)
+    """The opening of commitments made earlier (`proofmesh commit`); None draws one for this order alone."""
     grace: int = DEFAULT_GRACE
     """Seconds after the latest promise in which a late proof is still taken, before the refund."""
 
@@ -146,6 +151,7 @@ class Client:
         policy: str | None = None,
         allowed: Sequence[bytes] | None = (),
         collateral: int = 0,
+        secrets: Secrets | None = None,
     ) -> Receipt:
         """Have a proof made and settled; return its receipt.
 
@@ -154,6 +160,7 @@ class Client:
             inputs: raw integers by name, or in the model's order.
             max_price: most wei for the prover. `deadline`: seconds from now. `verifier_fee`: wei.
             allowed: accounts that may see the input; None is anyone. `collateral`: wei that a lock takes.
+            secrets: the opening of commitments made earlier; None draws one for this order.
 
         Raises:
             DepositTooSmallError, NoBidsError, JobFailedError, or what the inputs are refused for.
@@ -166,6 +173,7 @@ class Client:
             policy=policy or self._settings.client.policy,
             allowed=None if allowed is None else tuple(allowed) or self._settings.client.allow,
             collateral=collateral,
+            secrets=secrets,
         )
         return await self.wait(await self.submit(model, inputs, request))
 
@@ -179,7 +187,7 @@ class Client:
         """
         served = await self.node.context.bundles.resolve(model, self.node.context.chain)
         await self.node.context.bundles.audited(served.bundle, self.node.context.workers)
-        values = parse_inputs(served.manifest, inputs)
+        values = parse_inputs(served.manifest.inputs, inputs)
         chain, network = self.node.context.chain, self.node.context.network
         total, free = request.max_price + request.verifier_fee, await chain.escrow_balance(self.account)
         if free < total:
@@ -214,6 +222,25 @@ class Client:
             with trio.move_on_after(0.2):
                 await changed.wait()
 
+    def read(
+        self,
+        manifest: Manifest,
+        receipt: Receipt,
+        inputs: Mapping[str, object] | Sequence[object] | None = None,
+        secrets: Secrets | None = None,
+    ) -> dict[str, object]:
+        """Return what a receipt's outputs say, by name, and what they mean.
+
+        `inputs`, those of the order, open a sealed output; `secrets` are needed only where the order was placed
+        with an opening of its own.
+
+        Raises:
+            StatementError: the receipt is of another program, or the inputs are not those of the order.
+        """
+        opening = secrets or order_secrets(self._account.secret(), receipt.order.salt)
+        values = None if inputs is None else parse_inputs(manifest.inputs, inputs)
+        return read_out(manifest, receipt.public_inputs(), values, opening)
+
     def cancel(self, order_hash: bytes) -> None:
         """Ask for a job's end; an award that is out stays good until its promise."""
         assert self.node.client is not None
@@ -240,9 +267,9 @@ class Client:
         self, served: Served, values: tuple[int, ...], request: Request
     ) -> tuple[Order, PrivateInput]:
         salt = secrets.token_bytes(32)
-        blinding, output_key = derive_blinding(self._account.secret(), salt)
-        private = PrivateInput(values, blinding, output_key)
-        commitment = commit(served.ranges, values, blinding, output_key)
+        own = request.secrets or order_secrets(self._account.secret(), salt)
+        private = PrivateInput(values, own)
+        commitment = commitments_of(served.manifest.statement_layout, values, own)[0]
         now = self.node.context.clock.now() // SECOND
         order = Order(
             client=self.account,

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The settings file of `proofmesh model compile`: what the inputs are, and what the proof reveals.
 
-    {"inputs": [{"name": "Age", "low": 18, "high": 100}, ...],
+    {"inputs": [{"name": "Age", "low": 18, "high": 100}, {"name": "pixel", "count": 64, "low": 0, "high": 16}],
      "output": "predicate", "threshold": "0.7",
      "provenance": {"licence": "GPL-3.0-or-later", "description": "..."}}
 
-`output` is `predicate` (one bit: probability at or above `threshold`) or `public` (the score itself).
-Optional: `fractional_bits` (16), `score_bits` (8), `provenance`.
+`output` is a word (`predicate`, `public`, `sealed`, `committed`) or an object with the fields of OutputRecord
+(proving/settings_record.py). All fields and what they cost: docs/MODELS.md.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,29 +19,65 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from protocol.errors import CompileSettingsError
 from proving.manifest import Provenance
-from proving.settings import InputRange, OutputMode, Settings
+from proving.settings import (
+    DEFAULT_BITS,
+    MAX_INPUTS,
+    Encoding,
+    InputRange,
+    ModelSettings,
+    Visibility,
+    WeightMode,
+    WeightSpec,
+)
+from proving.settings_record import Name, OutputRecord, WeightsRecord
 
 MAX_BYTES = 1 << 20
 
 
-class _Input(BaseModel):
+class _Parsed(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
-    name: str
-    low: int
-    high: int
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
-    inputs: Annotated[list[_Input], Field(min_length=1, max_length=4096)]
-    output: Literal["public", "predicate"]
+class _Input(_Parsed):
+    name: Name
+    low: int = 0
+    high: int | None = None
+    count: int = 1
+    scale: int = 0
+    visibility: Literal["private", "public"] = "private"
+    encoding: Literal["integer", "float32"] = "integer"
+    group: int = 0
+
+    def range(self) -> InputRange:
+        visibility, encoding = Visibility(self.visibility), Encoding(self.encoding)
+        if encoding is Encoding.FLOAT32:
+            return InputRange(self.name, 0, 32, self.count, 0, visibility, encoding, self.group)
+        if self.high is None:
+            raise CompileSettingsError(f"Input {self.name!r} needs `high`, its largest value.")
+        bits = InputRange.covering(self.name, self.low, self.high).bits
+        return InputRange(self.name, self.low, bits, self.count, self.scale, visibility, encoding, self.group)
+
+
+class _File(_Parsed):
+    inputs: Annotated[list[_Input], Field(min_length=1, max_length=MAX_INPUTS)]
+    output: Literal["public", "predicate", "sealed", "committed"] | OutputRecord
     threshold: str | None = None
-    fractional_bits: int = 16
-    score_bits: int = 8
+    weights: WeightsRecord = WeightsRecord()
+    fractional_bits: int | None = None
+    weight_bits: int | None = None
     provenance: Provenance = Provenance()
 
 
-def read_settings(path: Path) -> tuple[Settings, Provenance]:
+@dataclass(frozen=True, slots=True)
+class SettingsFile:
+    """What a settings file says; `precision_given`: it names bits, so none are to be searched for."""
+
+    settings: ModelSettings
+    provenance: Provenance
+    precision_given: bool
+
+
+def read_settings(path: Path) -> SettingsFile:
     """Return what a settings file says.
 
     Raises:
@@ -54,12 +91,29 @@ def read_settings(path: Path) -> tuple[Settings, Provenance]:
         raise CompileSettingsError(f"{path} is larger than {MAX_BYTES} bytes.")
     try:
         parsed = _File.model_validate_json(data)
+        output = _output(parsed)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "its start"
         raise CompileSettingsError(f"{path}, at {place}: {first['msg'].lower()}.") from None
-    ranges = tuple(InputRange.covering(each.name, each.low, each.high) for each in parsed.inputs)
-    settings = Settings(
-        ranges, OutputMode(parsed.output), parsed.threshold, parsed.fractional_bits, parsed.score_bits
+    settings = ModelSettings(
+        tuple(each.range() for each in parsed.inputs),
+        output.spec(),
+        WeightSpec(WeightMode(parsed.weights.mode), parsed.weights.bits),
+        parsed.fractional_bits or DEFAULT_BITS,
+        parsed.weight_bits or DEFAULT_BITS,
     )
-    return settings, parsed.provenance
+    given = parsed.fractional_bits is not None or parsed.weight_bits is not None
+    return SettingsFile(settings, parsed.provenance, given)
+
+
+def _output(parsed: _File) -> OutputRecord:
+    if isinstance(parsed.output, OutputRecord):
+        if parsed.threshold is not None:
+            raise CompileSettingsError("Write the threshold into `output`, where its other fields are.")
+        return parsed.output
+    if parsed.output == "predicate":
+        return OutputRecord(reveal="predicate", predicate="threshold", threshold=parsed.threshold)
+    if parsed.threshold is not None:
+        raise CompileSettingsError("A threshold goes with predicate output, and only with it.")
+    return OutputRecord(reveal=parsed.output)

@@ -210,7 +210,7 @@ async def _assemble(
         address_file=folder.path / "addresses",
     )
     endpoint = MarketEndpoint(network, transport)
-    bundles = BundleStore(folder.bundles)
+    bundles = BundleStore(folder.bundles, settings.powers_of_tau)
     context = NodeContext(
         network=network,
         account=account,

@@ -9,8 +9,10 @@ import structlog
 import trio
 
 from node.bundle_store import BundleStore
+from node.calibration import bid_estimate, read_calibration
 from node.runtime import Node
 from protocol.errors import BundleUnavailableError, ProofmeshError
+from proving.private_weights import require_weights
 
 RETRY_SECONDS = 2.0
 LONGEST_RETRY = 60.0
@@ -40,14 +42,17 @@ async def _serve(node: Node, store: BundleStore, bundle_id: bytes) -> None:
             await trio.sleep(wait)
             wait = min(LONGEST_RETRY, wait * 1.5)
     try:
-        audit = await store.audited(store.load(bundle_id), node.context.workers)
+        bundle = store.load(bundle_id)
+        require_weights(bundle)
+        audit = await store.audited(bundle, node.context.workers)
     except ProofmeshError as error:
         log.error("bundle refused", bundle=bundle_id.hex(), code=error.code, reason=error.message)
         return
-    node.serve(audit.program_id, audit.proving_ms)
+    proving_ms = bid_estimate(audit.proving_ms, bundle.manifest.domain, read_calibration(node.settings.data_dir))
+    node.serve(audit.program_id, proving_ms)
     log.info(
         "serving",
         bundle=bundle_id.hex()[:16],
         program=audit.program_id.hex()[:16],
-        proving_ms=audit.proving_ms,
+        proving_ms=proving_ms,
     )

@@ -64,6 +64,7 @@ AmountWei = Annotated[WholeNumber, Field(ge=0, le=MAX_AMOUNT)]
 BasisPoints = Annotated[WholeNumber, Field(ge=0, le=100_000)]
 OptionalAddress = Annotated[bytes | None, BeforeValidator(_address), _TO_TEXT]
 RequiredAddress = Annotated[bytes, BeforeValidator(_address), PlainSerializer(_hex, return_type=str)]
+OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: None if value == "" else value)]
 Multiaddresses = Annotated[tuple[str, ...], BeforeValidator(_list), Field(max_length=64)]
 
 
@@ -164,6 +165,9 @@ class Settings(Section):
         default=("/ip4/127.0.0.1/tcp/0",), description="Multiaddresses to listen on; tcp/0 takes a free port."
     )
     bootstrap: Multiaddresses = Field(default=(), description="Multiaddresses of peers to dial first.")
+    powers_of_tau: OptionalPath = Field(
+        default=None, description="A .ptau file; needed to audit models whose keys come from a ceremony."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error."
     )

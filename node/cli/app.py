@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from node.cli import daemons, devnet, job, local, model, receipts, setup, wallet
+from node.cli import ceremony, daemons, devnet, job, local, model, receipts, setup, wallet
 from node.cli.arguments import Session
 from node.cli.output import Output
 from node.log import configure_logging
@@ -31,6 +31,7 @@ app.add_typer(daemons.prover, name="prover", help="Prove jobs and earn.")
 app.add_typer(daemons.verifier, name="verifier", help="Check proofs, settle them, earn the fee.")
 app.add_typer(daemons.publisher, name="publisher", help="Serve your models' bundles to provers.")
 app.add_typer(model.app, name="model", help="Compile, audit, publish and fetch models.")
+app.add_typer(ceremony.app, name="ceremony", help="Keys from several people, under which nobody can forge proofs.")
 app.add_typer(job.app, name="job", help="Ask the market for a proof.")
 app.add_typer(receipts.app, name="receipt", help="Check receipts.")
 app.add_typer(wallet.app, name="wallet", help="The deposit in the Escrow.")

@@ -9,6 +9,7 @@ import trio
 import typer
 
 from node.cli.arguments import Session, fixed_bytes, network_of
+from node.cli.benchmark import benchmark
 from node.log import configure_logging
 from node.runtime import running_node
 from node.serving import keep_serving
@@ -47,6 +48,9 @@ def verifier_group() -> None:
 @publisher.callback()
 def publisher_group() -> None:
     """Serve your models' bundles to provers."""
+
+
+prover.command("benchmark")(benchmark)
 
 
 @prover.command("run")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,10 +17,12 @@ from node.cli.arguments import Session, fixed_bytes, seconds, wei
 from node.cli.output import ether
 from node.client_api import DEFAULT_DEADLINE, DEFAULT_GRACE, Client, JobFailedError, Request
 from node.job_files import JobFiles
+from node.opening_file import read_opening
 from node.receipt import Receipt, to_json
 from node.shutdown import run_until_signal
 from protocol.errors import FolderLockedError, UsageError
 from proving.inputs import read_inputs
+from proving.readout import sentence
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -33,7 +35,7 @@ POLL_SECONDS = 0.3
 def submit(
     context: typer.Context,
     model: Annotated[str, typer.Argument(help="Id of a model or bundle, or the folder of a bundle.")],
-    inputs: Annotated[Path, typer.Argument(help="JSON file: names and raw integers, or a list of them.")],
+    inputs: Annotated[Path, typer.Argument(help="JSON file: numbers by name, or a list of them.")],
     max_price: Annotated[str, typer.Option(help="Most that the prover may get, such as 0.001eth.")],
     verifier_fee: Annotated[str, typer.Option(help="What the settling verifier gets.")] = "0",
     deadline: Annotated[
@@ -50,6 +52,9 @@ def submit(
         str, typer.Option(help="After the deadline, how long a late proof is taken before the refund.")
     ] = f"{DEFAULT_GRACE}s",
     receipt: Annotated[Path | None, typer.Option(help="Also write the receipt to this file.")] = None,
+    opening: Annotated[
+        Path | None, typer.Option(help="Opening of `proofmesh commit`: order on exactly that commitment.")
+    ] = None,
     bootstrap: Annotated[list[str] | None, typer.Option(help="Multiaddress of a peer. Repeatable.")] = None,
 ) -> None:
     """Submit a job and wait for its proof. Ctrl-C leaves it; `job watch` takes it up again."""
@@ -74,15 +79,19 @@ def submit(
         allowed=None if any_prover else allowed,
         collateral=wei(collateral),
         grace=seconds(grace),
+        secrets=None if opening is None else read_opening(opening),
     )
 
     async def place(client: Client) -> bytes:
+        served = await client.node.context.bundles.resolve(model, client.node.context.chain)
+        said.append(lambda receipt: client.read(served.manifest, receipt, values, request.secrets))
         order_hash = await client.submit(model, values, request)
         session.output.step(f"Order 0x{order_hash.hex()} is announced; bids for {request.window} s.")
         session.output.event({"event": "announced", "order_hash": order_hash})
         return order_hash
 
-    _follow(session, place, receipt, bootstrap)
+    said: list[Callable[[Receipt], dict[str, object]]] = []
+    _follow(session, place, receipt, bootstrap, said)
 
 
 @app.command()
@@ -158,6 +167,7 @@ def _follow(
     begin: Callable[[Client], Any],
     receipt_file: Path | None,
     bootstrap: list[str] | None,
+    said: Sequence[Callable[[Receipt], dict[str, object]]] = (),
 ) -> None:
     """Run a client until the job that `begin` names has ended."""
     account = session.account()
@@ -175,16 +185,16 @@ def _follow(
         if interrupted:
             raise KeyboardInterrupt
         return
-    _print_receipt(session, found[0], receipt_file)
+    _print_receipt(session, found[0], receipt_file, said[0](found[0]) if said else {})
 
 
-def _print_receipt(session: Session, receipt: Receipt, file: Path | None) -> None:
+def _print_receipt(session: Session, receipt: Receipt, file: Path | None, said: dict[str, object]) -> None:
     kept = session.folder().receipts / f"{receipt.order_hash.hex()}.json"
     if file is not None:
         file.write_text(to_json(receipt))
     session.output.say(
         f"[bold green]Settled.[/] Paid {ether(receipt.award.price + receipt.order.verifier_fee)}; "
-        f"output {', '.join(str(value) for value in receipt.outputs)}."
+        f"output {sentence(said) if said else ', '.join(str(value) for value in receipt.outputs)}."
     )
     session.output.say(f"Receipt: {file or kept}; check it with `proofmesh receipt verify {file or kept}`.")
     session.output.result(
@@ -192,6 +202,7 @@ def _print_receipt(session: Session, receipt: Receipt, file: Path | None) -> Non
             "event": "settled",
             "order_hash": receipt.order_hash,
             "outputs": [str(value) for value in receipt.outputs],
+            **said,
             "prover": receipt.award.prover,
             "price_wei": str(receipt.award.price),
             "transaction_hash": receipt.transaction_hash,

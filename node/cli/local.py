@@ -1,55 +1,83 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`proofmesh prove` and `verify`: without the market; the input never leaves this machine."""
+"""`proofmesh commit`, `prove` and `verify`: without the market; the input never leaves this machine."""
 
 from __future__ import annotations
 
 import json
 import re
-import secrets
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from node.bundle_store import BundleStore, BundleUnknownError
 from node.cli.arguments import Session, fixed_bytes
+from node.cli.bundles import find
 from node.cli.output import hexed
+from node.opening_file import fresh_secrets, read_opening, write_opening
 from protocol import bounded_json
 from protocol.binding import local_binding
 from protocol.errors import ProofInvalidError, UsageError
 from protocol.scalars import BN254_SCALAR_ORDER
-from proving.bundle import Bundle, load
-from proving.commitment import derive_blinding
 from proving.inputs import parse_inputs, read_inputs
 from proving.prover import prove as make_proof
 from proving.prover import verify as check_proof
+from proving.readout import read_out, sentence
+from proving.statement.opening import commitments_of
 
 MAX_PROOF_FILE = 1 << 20
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
+    app.command("commit")(commit)
     app.command("prove")(prove)
     app.command("verify")(verify)
+
+
+def commit(
+    context: typer.Context,
+    bundle: Annotated[str, typer.Argument(help="Id or folder of a bundle.")],
+    inputs: Annotated[Path, typer.Argument(help="JSON file: numbers by name, or a list of them.")],
+    opening: Annotated[Path, typer.Option(help="Where to write what opens the commitments. Keep it secret.")],
+) -> None:
+    """Commit to a record now, so that an issuer can attest it, or a proof refer to it, later."""
+    session: Session = context.obj
+    manifest = find(session, bundle).manifest
+    values = parse_inputs(manifest.inputs, read_inputs(inputs))
+    layout = manifest.statement_layout
+    drawn = fresh_secrets(len(layout.groups) - 1)
+    write_opening(opening, drawn)
+    commitments = commitments_of(layout, values, drawn)
+    for number, commitment in commitments.items():
+        session.output.say(f"Commitment{f' of group {number}' if number else ''}: {commitment}")
+    session.output.result(
+        {"opening": str(opening), "commitments": {str(number): str(each) for number, each in commitments.items()}}
+    )
 
 
 def prove(
     context: typer.Context,
     bundle: Annotated[str, typer.Argument(help="Id or folder of a bundle.")],
-    inputs: Annotated[Path, typer.Argument(help="JSON file: names and raw integers, or a list of them.")],
+    inputs: Annotated[Path, typer.Argument(help="JSON file: numbers by name, or a list of them.")],
     out: Annotated[Path, typer.Option(help="Where to write the proof.")] = Path("proof.json"),
+    opening: Annotated[
+        Path | None, typer.Option(help="Opening of `proofmesh commit`: prove on exactly that commitment.")
+    ] = None,
     chain_id: Annotated[int, typer.Option(help="Chain on which the proof is to be used.")] = 0,
     consumer: Annotated[str, typer.Option(help="Contract that is to accept it.")] = "0x" + "00" * 20,
     subject: Annotated[str, typer.Option(help="Wallet that it speaks for.")] = "0x" + "00" * 20,
 ) -> None:
     """Prove locally: the input stays here; the proof is bound to a chain, contract and wallet."""
     session: Session = context.obj
-    found = _bundle(session, bundle)
-    values = parse_inputs(found.manifest, read_inputs(inputs))
+    found = find(session, bundle)
+    values = parse_inputs(found.manifest.inputs, read_inputs(inputs))
     binding = local_binding(chain_id, fixed_bytes(consumer, 20, "an address"), fixed_bytes(subject, 20, "an address"))
-    blinding, output_key = derive_blinding(secrets.token_bytes(32), secrets.token_bytes(32))
+    layout = found.manifest.statement_layout
+    own = read_opening(opening) if opening is not None else fresh_secrets(len(layout.groups) - 1)
+    if len(own.groups) != len(layout.groups) - 1:
+        raise UsageError(f"The opening must open {len(layout.groups)} commitments, as the program has them.")
     session.output.step("Proving ...")
-    result = make_proof(found.folder, values, blinding, output_key, binding)
+    result = make_proof(found.folder, values, own, binding)
     fields = {
         "format": "proofmesh.proof.v1",
         "bundle_id": found.id.hex(),
@@ -61,14 +89,14 @@ def prove(
         "proof": hexed(result.proof),
     }
     out.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n")
-    outputs = result.public_inputs[1:-1]
-    session.output.say(f"Output {', '.join(map(str, outputs))}: {found.manifest.output.meaning}.")
+    said = read_out(found.manifest, result.public_inputs, values, own)
+    session.output.say(f"Output {sentence(said)}.")
     session.output.say(f"Witness {result.witness_ms:.1f} ms, proof {result.proving_ms:.1f} ms, written to {out}.")
     session.output.result(
         {
             "proof": str(out),
-            "outputs": [str(value) for value in outputs],
-            "meaning": found.manifest.output.meaning,
+            "outputs": [str(value) for value in result.public_inputs[1:-1]],
+            **said,
             "witness_ms": round(result.witness_ms, 1),
             "proving_ms": round(result.proving_ms, 1),
         }
@@ -82,7 +110,7 @@ def verify(
 ) -> None:
     """Check a proof of `proofmesh prove`: program, binding and the proof itself."""
     session: Session = context.obj
-    found = _bundle(session, bundle)
+    found = find(session, bundle)
     fields = _proof_fields(proof)
     if fields["program_id"] != found.manifest.program_id:
         raise ProofInvalidError("The proof is of another program than this bundle's.")
@@ -92,21 +120,9 @@ def verify(
         raise ProofInvalidError("The proof is bound to another chain, contract or wallet than it says.")
     if not check_proof(found.manifest.words, fields["proof"], inputs):
         raise ProofInvalidError("The proof does not verify.")
-    outputs = inputs[1:-1]
-    session.output.say(
-        f"[bold green]Valid.[/] Output {', '.join(map(str, outputs))}: {found.manifest.output.meaning}."
-    )
-    session.output.result({"valid": True, "outputs": [str(value) for value in outputs]})
-
-
-def _bundle(session: Session, name: str) -> Bundle:
-    if (Path(name) / "manifest.json").is_file():
-        return load(Path(name))
-    try:
-        identity = fixed_bytes(name, 32, "a bundle id")
-    except UsageError:
-        raise BundleUnknownError(f"{name[:80]!r} is no folder of a bundle, and no bundle id.") from None
-    return BundleStore(session.folder().bundles).load(identity)
+    said = read_out(found.manifest, inputs)
+    session.output.say(f"[bold green]Valid.[/] Output {sentence(said)}.")
+    session.output.result({"valid": True, "outputs": [str(value) for value in inputs[1:-1]], **said})
 
 
 def _proof_fields(path: Path) -> dict[str, Any]:

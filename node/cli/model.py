@@ -3,48 +3,29 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from contracts.records import ModelRecord
-from node.bundle_store import BundleStore, BundleUnknownError, program_of
+from node.bundle_store import program_of
 from node.chain_view import ChainView
 from node.cli.arguments import Session, fixed_bytes
+from node.cli.bundles import find, store
 from node.cli.chain_command import with_chain
+from node.cli.model_compile import compile_model
+from node.cli.model_report import describe, inspect
 from node.client_api import Client
-from node.model_settings import read_settings
+from node.model_record import model_record
 from node.shutdown import run_until_signal
-from protocol.errors import UsageError
-from protocol.scalars import ZERO_HASH
-from proving.audit import audit
-from proving.bundle import Bundle, build, load
-from proving.manifest import Manifest
+from proving.bundle import Bundle, load
+from proving.private_weights import weights_path
 
 app = typer.Typer(no_args_is_help=True)
 
 
-@app.command("compile")
-def compile_model(
-    context: typer.Context,
-    model: Annotated[Path, typer.Argument(help="The ONNX file.")],
-    settings: Annotated[Path, typer.Argument(help="JSON: inputs with ranges, output, threshold (see the README).")],
-    name: Annotated[str, typer.Option(help="A name for people.")] = "model",
-) -> None:
-    """Compile an ONNX model to a circuit, make development keys, and keep the bundle."""
-    session: Session = context.obj
-    chosen, provenance = read_settings(settings)
-    try:
-        onnx = model.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{model} cannot be read ({error.strerror}).") from None
-    session.output.step("Compiling, then making keys (single-party: not for real funds) ...")
-    bundle = build(onnx, chosen, session.folder().bundles, name, provenance=provenance)
-    BundleStore(session.folder().bundles).remember(audit(bundle))
-    _describe(session, bundle)
+app.command("compile")(compile_model)
 
 
 @app.command("add")
@@ -56,22 +37,30 @@ def add(context: typer.Context, folder: Annotated[Path, typer.Argument(help="Fol
     if not target.exists():
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.copytree(folder, target)
-    BundleStore(session.folder().bundles).remember(audit(load(target, bundle.id)))
-    _describe(session, load(target, bundle.id))
+        if weights_path(folder).is_file():
+            shutil.copy(weights_path(folder), weights_path(target))
+    store(session).audit_here(load(target, bundle.id))
+    describe(session, load(target, bundle.id))
 
 
 @app.command("audit")
 def audit_model(
-    context: typer.Context, bundle: Annotated[str, typer.Argument(help="Id or folder of a bundle.")]
+    context: typer.Context,
+    bundle: Annotated[str, typer.Argument(help="Id or folder of a bundle.")],
+    powers_of_tau: Annotated[
+        Path | None, typer.Option("--ptau", help="Powers of tau, for keys that come from a ceremony.")
+    ] = None,
 ) -> None:
-    """Recompile the model, compare the circuit, make and verify a proof with the bundle's own keys."""
+    """Recompile the model, compare the circuit, check the whole proving key, make and verify a proof with it."""
     session: Session = context.obj
-    found = _find(session, bundle)
-    result = audit(found)
-    BundleStore(session.folder().bundles).remember(result)
+    found = find(session, bundle)
+    result = store(session, powers_of_tau).audit_here(found)
     for check in result.checks:
         session.output.say(f"  [green]yes[/] {check}")
-    session.output.say(f"{result.constraints} constraints, a proof takes about {result.proving_ms} ms.")
+    session.output.say(
+        f"{result.constraints} constraints, a proof takes about {result.proving_ms} ms. The audit compiled the model "
+        f"in {result.compile_ms} ms and checked the key in {result.key_ms} ms."
+    )
     session.output.result(
         {
             "bundle_id": result.bundle_id,
@@ -79,6 +68,8 @@ def audit_model(
             "circuit_hash": result.circuit_hash,
             "constraints": result.constraints,
             "proving_ms": result.proving_ms,
+            "compile_ms": result.compile_ms,
+            "key_ms": result.key_ms,
             "checks": list(result.checks),
         }
     )
@@ -95,20 +86,9 @@ def publish(
 ) -> None:
     """Register the program and publish the model with its provenance; both are immutable."""
     session: Session = context.obj
-    found = _find(session, bundle)
-    source = found.manifest.provenance
-    record = ModelRecord(
-        program_id=bytes.fromhex(found.manifest.program_id),
-        bundle_id=found.id,
-        weights_commitment=ZERO_HASH,
-        onnx_hash=bytes.fromhex(found.manifest.file("model.onnx").sha256),
-        training_data_root=bytes.fromhex(source.training_data_root),
-        training_record_hash=bytes.fromhex(source.training_record_hash),
-        parent_model=fixed_bytes(parent, 32, "a model id") if parent else bytes.fromhex(source.parent_model),
-        royalty_bps=royalty_bps,
-        licence=licence if licence is not None else source.licence,
-        uri=uri,
-    )
+    found = find(session, bundle)
+    parent_id = fixed_bytes(parent, 32, "a model id") if parent else None
+    record = model_record(found, royalty_bps, uri, licence=licence, parent_model=parent_id)
 
     async def work(chain: ChainView) -> None:
         registered = await chain.register_program(program_of(found.manifest))
@@ -132,12 +112,12 @@ def publish(
 def list_models(context: typer.Context) -> None:
     """List the bundles that are here, and the models on the chain."""
     session: Session = context.obj
-    store = BundleStore(session.folder().bundles)
-    here = [(identity, store.manifest(identity)) for identity in store.ids()]
+    kept = store(session)
+    here = [(identity, kept.manifest(identity)) for identity in kept.ids()]
     session.output.table(
         "Bundles here",
         ["bundle", "name", "inputs", "constraints", "audited"],
-        [[i.hex(), m.name, len(m.inputs), m.constraints, "yes" if store.audit_of(i) else "no"] for i, m in here],
+        [[i.hex(), m.name, len(m.inputs), m.constraints, "yes" if kept.audit_of(i) else "no"] for i, m in here],
     )
     published: list[dict[str, Any]] = []
 
@@ -173,7 +153,16 @@ def list_models(context: typer.Context) -> None:
 def show(context: typer.Context, bundle: Annotated[str, typer.Argument(help="Id or folder of a bundle.")]) -> None:
     """Show a bundle: inputs, what the output means, accuracy, provenance, keys."""
     session: Session = context.obj
-    _describe(session, _find(session, bundle))
+    describe(session, find(session, bundle))
+
+
+@app.command("inspect")
+def inspect_model(
+    context: typer.Context, bundle: Annotated[str, typer.Argument(help="Id or folder of a bundle.")]
+) -> None:
+    """Show where a model's constraints go, what a proof costs on this machine, and how accurate the circuit is."""
+    session: Session = context.obj
+    inspect(session, find(session, bundle))
 
 
 @app.command()
@@ -200,38 +189,4 @@ def pull(
 
     run_until_signal(program)
     if found:
-        _describe(session, found[0])
-
-
-def _find(session: Session, name: str) -> Bundle:
-    if (Path(name) / "manifest.json").is_file():
-        return load(Path(name))
-    try:
-        identity = fixed_bytes(name, 32, "a bundle id")
-    except UsageError:
-        raise BundleUnknownError(f"{name[:80]!r} is no folder of a bundle, and no bundle id.") from None
-    return BundleStore(session.folder().bundles).load(identity)
-
-
-def _describe(session: Session, bundle: Bundle) -> None:
-    manifest = bundle.manifest
-    session.output.say(f"[bold]{manifest.name}[/]: bundle {bundle.id.hex()}")
-    rows = [
-        ["program", f"0x{manifest.program_id}"],
-        ["output", manifest.output.meaning],
-        ["inputs", _inputs(manifest)],
-        ["circuit", f"{manifest.constraints} constraints, hash {manifest.circuit_hash[:16]}"],
-        ["keys", "dev: single-party, not for real funds" if manifest.dev else manifest.setup_kind],
-        *[[f"accuracy: {metric.name}", metric.value] for metric in manifest.accuracy],
-        *[[f"trained: {metric.name}", metric.value] for metric in manifest.provenance.metrics],
-        ["licence", manifest.provenance.licence or "-"],
-        ["about", manifest.provenance.description or "-"],
-    ]
-    session.output.table("Manifest", ["what", ""], rows)
-    session.output.result({"bundle_id": bundle.id, "manifest": json.loads(manifest.to_bytes())})
-
-
-def _inputs(manifest: Manifest) -> str:
-    shown = [f"{each.name} [{each.low}, {each.high}]" for each in manifest.ranges[:8]]
-    more = len(manifest.ranges) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+        describe(session, found[0])

@@ -23,7 +23,6 @@ import structlog
 import trio
 
 from contracts.deploy import Deployment, deploy
-from contracts.records import ModelRecord
 from node.bundle_store import program_of
 from node.chain.rpc import RpcClient
 from node.chain_view import open_chain
@@ -33,8 +32,8 @@ from node.devnet import leash
 from node.devnet.anvil import run_anvil
 from node.journal import Journal
 from node.keystore import create_keystore, load_keystore
+from node.model_record import model_record
 from protocol.errors import AnvilFailedError
-from protocol.scalars import ZERO_HASH
 from protocol.signing import Account
 from proving.bundle import load
 
@@ -227,18 +226,7 @@ class World:
                     bundle = load(source)
                     shutil.copytree(source, folder.bundles / bundle.id.hex())
                     manifest = bundle.manifest
-                    record = ModelRecord(
-                        program_id=bytes.fromhex(manifest.program_id),
-                        bundle_id=bundle.id,
-                        weights_commitment=ZERO_HASH,
-                        onnx_hash=bytes.fromhex(manifest.file("model.onnx").sha256),
-                        training_data_root=bytes.fromhex(manifest.provenance.training_data_root),
-                        training_record_hash=bytes.fromhex(manifest.provenance.training_record_hash),
-                        parent_model=bytes.fromhex(manifest.provenance.parent_model),
-                        royalty_bps=self.plan.royalty_bps,
-                        licence=manifest.provenance.licence,
-                        uri="",
-                    )
+                    record = model_record(bundle, self.plan.royalty_bps)
                     await chain.register_program(program_of(manifest))
                     model_id, _ = await chain.publish_model(record)
                     self.devnet.models.append(

@@ -50,7 +50,7 @@ from protocol.messages import (
 )
 from protocol.sealing import public_key, unseal
 from protocol.signing import require_signed_by
-from proving.prover import ProofResult
+from proving.backends.base import Proved
 from proving.prover import prove as prove_in_worker
 from proving.prover import witness as witness_in_worker
 
@@ -205,7 +205,7 @@ class ProverRole:
             opened = self._opened(order_hash)
             folder = self._node.bundles.folder_of_program(effect.order.program_id)
             result = await self._node.workers.run(
-                witness_in_worker, folder, opened.values, opened.blinding, opened.output_key
+                witness_in_worker, folder, opened.values, opened.secrets
             )
         except WorkerDiedError:
             raise  # not the input's fault: tried again in a new worker
@@ -221,8 +221,8 @@ class ProverRole:
         try:
             opened = self._opened(order_hash)
             folder = self._node.bundles.folder_of_program(effect.order.program_id)
-            result: ProofResult = await self._node.workers.run(
-                prove_in_worker, folder, opened.values, opened.blinding, opened.output_key, effect.binding
+            result: Proved = await self._node.workers.run(
+                prove_in_worker, folder, opened.values, opened.secrets, effect.binding
             )
         except WorkerDiedError:
             raise  # not the program's fault: tried again in a new worker

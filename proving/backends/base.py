@@ -153,6 +153,15 @@ class Backend(Protocol):
     def setup(self, compiled: Compiled, folder: Path) -> KeyPair:
         """Make development keys; the proving key is written into `folder`."""
 
+    def statement(
+        self, compiled: Compiled, inputs: Sequence[int], secrets: Secrets, binding: int
+    ) -> tuple[int, ...]:
+        """Compute the witness and return the words of the statement: what a prover does before it promises anything.
+
+        Raises:
+            ProvingError: inputs outside the model's shape or ranges, or for which there is no witness.
+        """
+
     def prove(
         self, compiled: Compiled, keys: KeyPair, inputs: Sequence[int], secrets: Secrets, binding: int
     ) -> Proved:

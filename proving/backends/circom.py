@@ -101,17 +101,18 @@ class Circom:
         words = b"".join(word.to_bytes(WORD_BYTES, "big") for word in keys.verifying_key)
         return KeyPair(path, digest, words, keys.setup_id, keys.dev)
 
+    def statement(
+        self, compiled: Compiled, inputs: Sequence[int], secrets: Secrets, binding: int
+    ) -> tuple[int, ...]:
+        """Run the witness program and return the words of the statement; raises ProvingError."""
+        return self._witness(compiled.circuit, inputs, secrets, binding)[1]
+
     def prove(
         self, compiled: Compiled, keys: KeyPair, inputs: Sequence[int], secrets: Secrets, binding: int
     ) -> Proved:
         """Prove a record; raises ProvingError."""
-        circuit: CircomCircuit = compiled.circuit
         start = perf_counter()
-        unsigned = unsigned_inputs(circuit.layout.inputs, inputs)
-        given = circom_wrapper.signals(circuit.layout, unsigned, secrets, binding)
-        wires = _program(circuit.wasm).witness(given)
-        words = tuple(wires[1 : len(circuit.layout.order) + 1])
-        self._check(circuit.layout, inputs, secrets, words, binding)
+        wires, words = self._witness(compiled.circuit, inputs, secrets, binding)
         witness_ms = (perf_counter() - start) * 1000
         start = perf_counter()
         key = engine.load_zkey(keys.proving_key, keys.proving_key_sha256)
@@ -128,6 +129,15 @@ class Circom:
     def estimate(self, size: Size) -> Estimate:
         """Say what a proof costs."""
         return estimate(size)
+
+    def _witness(
+        self, circuit: CircomCircuit, inputs: Sequence[int], secrets: Secrets, binding: int
+    ) -> tuple[Sequence[int], tuple[int, ...]]:
+        unsigned = unsigned_inputs(circuit.layout.inputs, inputs)
+        wires = _program(circuit.wasm).witness(circom_wrapper.signals(circuit.layout, unsigned, secrets, binding))
+        words = tuple(wires[1 : len(circuit.layout.order) + 1])
+        self._check(circuit.layout, inputs, secrets, words, binding)
+        return wires, words
 
     def _check(
         self, layout: Layout, inputs: Sequence[int], secrets: Secrets, words: Sequence[int], binding: int

@@ -8,19 +8,28 @@ callable without arguments that gives a `Backend`. A backend of proofmesh cannot
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
 from protocol.errors import BackendError
 from proving.backends.base import Backend
 
 GROUP = "proofmesh.backends"
-BUILT_IN: Mapping[str, str] = {
-    "groth16": "proving.groth16.backend:backend",
-    "circom": "proving.backends.circom:backend",
-    "ezkl": "proving.backends.ezkl:backend",
-}
-"""Module and factory of each, imported when it is first asked for."""
+
+
+def _groth16() -> Backend:
+    from proving.groth16.backend import backend
+
+    return backend()
+
+
+def _circom() -> Backend:
+    from proving.backends.circom import backend
+
+    return backend()
+
+
+BUILT_IN: Mapping[str, Callable[[], Backend]] = {"groth16": _groth16, "circom": _circom}
+"""A factory for each, which imports it when it is first asked for."""
 
 
 def names() -> tuple[str, ...]:
@@ -44,17 +53,12 @@ def all_backends() -> tuple[Backend, ...]:
 
 
 def _factories(registered: Iterable[EntryPoint]) -> dict[str, Callable[[], object]]:
-    factories: dict[str, Callable[[], object]] = {name: _built_in(path) for name, path in BUILT_IN.items()}
+    factories: dict[str, Callable[[], object]] = dict(BUILT_IN)
     for entry in sorted(registered, key=lambda each: (each.name, each.value)):
         if entry.name in factories:
             raise BackendError(f"{entry.value} registers the backend {entry.name!r}, which is already there.")
         factories[entry.name] = _registered(entry)
     return factories
-
-
-def _built_in(path: str) -> Callable[[], object]:
-    module, name = path.split(":")
-    return lambda: getattr(import_module(module), name)()
 
 
 def _registered(entry: EntryPoint) -> Callable[[], object]:

@@ -8,7 +8,6 @@ proof is verified before it is handed out, and every refusal is False.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,9 +26,7 @@ from proving.groth16.verifying_key import (
     canonical_json,
     check_words,
     snarkjs_of,
-    words_of,
 )
-from proving.r1cs import wtns_bytes
 
 WARM_KEYS = 4
 """Proving keys kept in memory; loading one takes longer than a proof with it."""
@@ -44,45 +41,6 @@ _ENGINE_ERRORS = (
     RuntimeError,
     ValueError,
 )
-
-
-def setup(r1cs: bytes, proving_key: Path) -> tuple[int, ...]:
-    """Make single-party keys, write the proving key, return the verifying key's words."""
-    with in_memory_file(r1cs) as path:
-        try:
-            key, verifying_key = groth16py.setup(path)
-        except _ENGINE_ERRORS as error:
-            raise ProvingError(f"The set-up failed ({type(error).__name__}).") from None
-    key.save(str(proving_key))
-    return words_of(json.loads(verifying_key.to_json()))
-
-
-@lru_cache(maxsize=WARM_KEYS)
-def load_key(path: Path, digest: str) -> groth16py.ProvingKey:
-    """Return the proving key in a file; `digest` is the SHA-256 that the caller has checked it against.
-
-    Raises:
-        KeyMaterialError: the file holds no key.
-    """
-    try:
-        return groth16py.ProvingKey.load(str(path))
-    except _ENGINE_ERRORS as error:
-        raise KeyMaterialError(
-            f"The proving key {digest[:12]} cannot be read ({type(error).__name__})."
-        ) from None
-
-
-def prove(key: groth16py.ProvingKey, wires: Sequence[int]) -> bytes:
-    """Return a proof, unverified; the witness stays in memory.
-
-    Raises:
-        ProvingError: key and witness do not belong together.
-    """
-    with in_memory_file(wtns_bytes(wires)) as path:
-        try:
-            return bytes(groth16py.prove_wtns(key, path))
-        except _ENGINE_ERRORS as error:
-            raise ProvingError(f"The proof failed ({type(error).__name__}).") from None
 
 
 @lru_cache(maxsize=WARM_KEYS)

@@ -72,6 +72,16 @@ def check_words(words: Sequence[int], limit: int | None = MAX_WORDS) -> None:
         raise KeyMaterialError("The verifying key has beta, gamma or delta equal or opposite to another.")
 
 
+def bytes_of(words: Sequence[int]) -> bytes:
+    """Return a key's words as bytes, 32 each, big-endian."""
+    return b"".join(word.to_bytes(WORD_BYTES, "big") for word in words)
+
+
+def from_bytes(data: bytes) -> tuple[int, ...]:
+    """Return the words in `bytes_of`'s form; a rest that is no whole word becomes one that no check accepts."""
+    return tuple(int.from_bytes(data[at : at + WORD_BYTES], "big") for at in range(0, len(data), WORD_BYTES))
+
+
 def snarkjs_of(words: Sequence[int]) -> dict[str, object]:
     """Return the key as snarkjs' verification_key.json holds it."""
     points = [words[at : at + 2] for at in range(HEAD_WORDS, len(words), 2)]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from protocol.errors import StatementError
+from protocol.errors import SecretError, StatementError
 from protocol.scalars import BN254_SCALAR_ORDER
 from proving.settings import InputRange, Reveal
 from proving.statement.commitment import Secrets, commit_group, join, pad
@@ -55,6 +55,23 @@ class Disclosure:
 
     left: int = field(repr=False)
     output_key: int = field(repr=False)
+
+
+def commitments_of(layout: Layout, raw: Sequence[int], secrets: Secrets) -> dict[int, int]:
+    """Return the commitment of each group by number, from all inputs of the program and what opens them.
+
+    Raises:
+        SecretError: there are not as many blindings as groups.
+        InputShapeError, InputRangeError: the inputs are not those of the fields.
+    """
+    main, *others = layout.groups
+    if len(secrets.groups) != len(others):
+        raise SecretError(f"The program has {len(others)} further groups, not {len(secrets.groups)}.")
+    own = [raw[element] for element in main.elements]
+    found = {0: join(commit_group(main.fields, own, secrets.blinding), secrets.output_key)}
+    for group, blinding in zip(others, secrets.groups, strict=True):
+        found[group.number] = commit_group(group.fields, [raw[element] for element in group.elements], blinding)
+    return found
 
 
 def parse(layout: Layout, words: Sequence[int]) -> Statement:

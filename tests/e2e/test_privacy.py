@@ -73,7 +73,7 @@ async def _private_job(world: World) -> None:
             order_hash = await client.submit(bundle_folder(world), PRIVATE, request(window=2, allowed=allowed))
             vault = client.node.context.vault
             opened = PrivateInput.from_bytes(vault.get(client.node.context.input_name(order_hash)))
-            needles = _needles((opened.blinding, opened.output_key))
+            needles = _needles((opened.secrets.blinding, opened.secrets.output_key, opened.secrets.output))
             assert _seen_in(opened.to_bytes(), needles)  # the search would find it
             with trio.fail_after(HANG_GUARD):
                 receipt = await client.wait(order_hash)

@@ -27,9 +27,12 @@ from protocol.statement import program_id
 from proving import bundle as bundles
 from proving import manifest as manifests
 from proving.audit import audit
-from proving.bundle import Bundle, build, load
+from proving.bundle import Bundle, load
 from proving.groth16.verifying_key import canonical_json
-from proving.manifest import MANIFEST_NAME, SIZE_LIMITS, files_of, read_manifest
+from proving.manifest import MANIFEST_NAME, files_of, read_manifest
+from proving.publish import Publication, build, onnx_source
+
+FILES = ("model.onnx", "proving.zkey", "verifying.json")
 
 
 @pytest.fixture
@@ -58,7 +61,7 @@ def test_a_bundle_is_named_by_the_hash_of_its_manifest(bundle: Bundle) -> None:
 
 def test_the_manifest_lists_its_files_for_transfer(bundle: Bundle) -> None:
     listed = files_of((bundle.folder / MANIFEST_NAME).read_bytes())
-    assert {name for name, _, _ in listed} == set(SIZE_LIMITS)
+    assert {name for name, _, _ in listed} == set(FILES)
     assert all((bundle.folder / name).stat().st_size == size for name, _, size in listed)
 
 
@@ -70,7 +73,7 @@ def test_the_program_id_is_that_of_the_chain(bundle: Bundle) -> None:
     assert manifest.program_id == expected.hex()
 
 
-@pytest.mark.parametrize("name", sorted([*SIZE_LIMITS, MANIFEST_NAME]))
+@pytest.mark.parametrize("name", [*FILES, MANIFEST_NAME])
 @pytest.mark.parametrize("seed", range(4))
 def test_one_flipped_bit_is_noticed(bundle: Bundle, copy: Path, name: str, seed: int) -> None:
     flip(copy / name, seed)
@@ -104,7 +107,7 @@ def test_missing_unknown_and_linked_files_are_refused(copy: Path) -> None:
 
 
 def test_oversize_files_are_refused_before_they_are_read(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SIZE_LIMITS, "model.onnx", 10)
+    monkeypatch.setattr(manifests, "MAX_MODEL_BYTES", 10)
     with pytest.raises(BundleTooLargeError):
         load(copy)
     monkeypatch.setattr(bundles, "MAX_MANIFEST_BYTES", 10)
@@ -113,19 +116,21 @@ def test_oversize_files_are_refused_before_they_are_read(copy: Path, monkeypatch
 
 
 CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
-    "path traversal": lambda m: m["files"][0].update(name="../circuit.r1cs"),
+    "path traversal": lambda m: m["files"][0].update(name="../model.onnx"),
     "absolute path": lambda m: m["files"][0].update(name="/etc/passwd"),
     "same file twice": lambda m: m["files"].__setitem__(0, m["files"][1]),
     "unknown field": lambda m: m.update(more=1),
-    "unknown version": lambda m: m.update(format="proofmesh.bundle.v2"),
+    "unknown version": lambda m: m.update(format="proofmesh.bundle.v3"),
     "other backend": lambda m: m.update(backend="other"),
     "ceremony by its own word": lambda m: m.update(setup_kind="ceremony"),
     "other set-up": lambda m: m.update(setup_id="00" * 32),
     "other program": lambda m: m.update(program_id="00" * 32),
     "other layout": lambda m: m.update(layout="00" * 32),
     "key at infinity": lambda m: m["verifying_key"].__setitem__(slice(-2, None), ["00" * 32] * 2),
-    "too many bits": lambda m: m["inputs"][0].update(bits=200),
-    "threshold without predicate": lambda m: m["output"].update(threshold="0.5"),
+    "too many bits": lambda m: m["settings_record"]["inputs"][0].update(bits=200),
+    "threshold without predicate": lambda m: m["settings_record"]["output"].update(threshold="0.5"),
+    "model file that is the key": lambda m: m["model_files"].append("proving.zkey"),
+    "wider output": lambda m: m["output"].update(bits=m["output"]["bits"] + 1),
     "float": lambda m: m.update(constraints=1.5),
     "boolean": lambda m: m.update(constraints=True),
 }
@@ -186,15 +191,15 @@ def test_the_audit_finds_a_model_that_does_not_compile(copy: Path) -> None:
 
 
 def test_the_audit_finds_a_proving_key_of_another_setup(copy: Path, tmp_path: Path) -> None:
-    other = build(exported("mlp"), public(), tmp_path / "other", "small")
-    put_file(copy, "proving.key", (other.folder / "proving.key").read_bytes())
-    with pytest.raises(AuditError, match="cannot prove"):
+    other = build(onnx_source(exported("wide"), public()), tmp_path / "other", Publication())
+    put_file(copy, "proving.zkey", (other.folder / "proving.zkey").read_bytes())
+    with pytest.raises(AuditError, match="key"):
         audit(load(copy))
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("meaning", "1 if the applicant is good"), ("positive", "0"), ("scale_bits", 3)],
+    [("meaning", "1 if the applicant is good"), ("labels", ["1", "0"])],
 )
 def test_the_audit_finds_a_false_meaning(copy: Path, field: str, value: object) -> None:
     rewrite(copy, lambda m: m["output"].update({field: value}))
@@ -204,13 +209,19 @@ def test_the_audit_finds_a_false_meaning(copy: Path, field: str, value: object) 
 
 def test_the_audit_finds_understated_size(copy: Path) -> None:
     rewrite(copy, lambda m: m.update(domain=2))
-    with pytest.raises(AuditError, match="size"):
+    with pytest.raises(AuditError, match="circuit"):
+        audit(load(copy))
+
+
+def test_the_audit_finds_a_layer_that_is_said_to_be_cheaper(copy: Path) -> None:
+    rewrite(copy, lambda m: m["layers"][0].update(constraints=1))
+    with pytest.raises(AuditError, match="layers"):
         audit(load(copy))
 
 
 def test_a_predicate_says_its_threshold_in_words_and_exactly(tmp_path: Path) -> None:
-    output = build(exported("logistic"), predicate("0.7"), tmp_path, "p").manifest.output
-    assert output.threshold == "0.7" and output.threshold_logit == "0.847297"
+    source = onnx_source(exported("logistic"), predicate("0.7"))
+    output = build(source, tmp_path, Publication()).manifest.output
     assert output.threshold_score is not None
-    assert abs(int(output.threshold_score) / 2**output.scale_bits - 0.8472978) < 1e-6
-    assert "'1'" in output.meaning and "0.7" in output.meaning
+    assert abs(int(output.threshold_score) / 2**output.scale_bits - 0.8472978) < 2**-output.scale_bits
+    assert "'1'" in output.meaning and "0.7" in output.meaning and "0.847" in output.meaning

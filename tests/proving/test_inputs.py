@@ -15,14 +15,11 @@ from protocol.errors import (
     InputShapeError,
     InputTypeError,
     ProofmeshError,
-    SecretError,
     UsageError,
 )
-from protocol.scalars import BN254_SCALAR_ORDER
 from proving.bundle import Bundle
-from proving.commitment import commit, derive_blinding, packing, schema_hash
 from proving.inputs import Record, check_inputs, parse_inputs, read_inputs
-from proving.settings import InputRange
+from proving.settings import Encoding, InputRange
 
 WRONG: list[tuple[Record, type[ProofmeshError]]] = [
     ([1, 2, 3], InputShapeError),
@@ -30,12 +27,12 @@ WRONG: list[tuple[Record, type[ProofmeshError]]] = [
     ({"x0": 1, "x1": 2, "x2": 3}, InputShapeError),
     ({"x0": 1, "x1": 2, "x2": 3, "x3": 4, "x4": 5}, InputShapeError),
     ("1234", InputShapeError),
+    ([1, 2, 3, []], InputShapeError),
     ([1, 2, 3, float("nan")], InputTypeError),
     ([1, 2, 3, float("inf")], InputTypeError),
     ([1, 2, 3, 86.5], InputTypeError),
     ([1, 2, 3, "86"], InputTypeError),
     ([1, 2, 3, None], InputTypeError),
-    ([1, 2, 3, [86]], InputTypeError),
     ([1, 2, 3, 10**30], InputRangeError),
     ([1, 2, 3, -21], InputRangeError),
     ([1, 2, 3, 108], InputRangeError),
@@ -45,7 +42,7 @@ WRONG: list[tuple[Record, type[ProofmeshError]]] = [
 @pytest.mark.parametrize(("record", "kind"), WRONG)
 def test_wrong_records_are_refused(bundle: Bundle, record: Record, kind: type[ProofmeshError]) -> None:
     with pytest.raises(kind) as caught:
-        parse_inputs(bundle.manifest, record)
+        parse_inputs(bundle.manifest.inputs, record)
     assert caught.value.exit_code == 2
 
 
@@ -59,7 +56,7 @@ def test_errors_do_not_show_the_value() -> None:
 def test_records_by_name_and_by_order_agree(bundle: Bundle) -> None:
     by_name = {"x3": 4, "x1": 2.0, "x0": 1, "x2": numpy.float32(3)}
     for record in (by_name, [1, 2, 3, 4]):
-        assert parse_inputs(bundle.manifest, record) == (1, 2, 3, 4)
+        assert parse_inputs(bundle.manifest.inputs, record) == (1, 2, 3, 4)
 
 
 def test_both_ends_of_a_range_are_in_it() -> None:
@@ -82,38 +79,32 @@ def test_a_record_is_read_from_a_file(tmp_path: Path) -> None:
     assert read_inputs(tmp_path / "inputs.json") == {"a": 1}
 
 
-def test_blinding_is_a_function_of_secret_and_salt_and_differs_for_each() -> None:
-    secret = bytes(32)
-    first = derive_blinding(secret, b"one")
-    assert first == derive_blinding(secret, b"one")
-    others = {*derive_blinding(secret, b"two"), *derive_blinding(b"\1" * 32, b"one")}
-    assert len({*first, *others}) == 6
-    assert all(0 <= each < BN254_SCALAR_ORDER for each in others)
+def test_arrays_are_flattened_row_by_row_and_counted() -> None:
+    fields = (InputRange("image", 0, 4, 4), InputRange("age", 0, 7))
+    for image in ([1, 2, 3, 4], [[1, 2], [3, 4]], numpy.array([[1, 2], [3, 4]])):
+        assert parse_inputs(fields, {"age": 30, "image": image}) == (1, 2, 3, 4, 30)
+    assert parse_inputs(fields, [[[1, 2], [3, 4]], 30]) == (1, 2, 3, 4, 30)
+    with pytest.raises(InputShapeError, match="image"):
+        parse_inputs(fields, {"age": 30, "image": [1, 2, 3]})
+    deep: object = 1
+    for _ in range(10_000):
+        deep = [deep]
+    with pytest.raises(InputShapeError):
+        parse_inputs(fields, {"age": 30, "image": deep})
 
 
-def test_the_derivation_never_changes() -> None:
-    # Clients recover old openings from their key: a change here would lose them.
-    blinding, output_key = derive_blinding(b"k" * 32, b"salt")
-    assert f"{blinding:064x}"[:16] == "15f9bd4184f0eef0"
-    assert f"{output_key:064x}"[:16] == "2306f0485e81849f"
+def test_a_scaled_field_takes_exact_reals_only() -> None:
+    fields = (InputRange("x", -256, 9, scale=4),)
+    assert parse_inputs(fields, [1.5]) == (24,) and parse_inputs(fields, [-16]) == (-256,)
+    with pytest.raises(InputTypeError, match="2\\^-4"):
+        parse_inputs(fields, [0.1])
 
 
-def test_a_short_secret_is_refused() -> None:
-    with pytest.raises(SecretError):
-        derive_blinding(b"short", b"salt")
-
-
-def test_one_commitment_has_one_reading() -> None:
-    base = (InputRange("a", 0, 8), InputRange("b", 0, 8))
-    wider = (InputRange("a", 0, 16), InputRange("b", 0, 8))
-    named = (InputRange("a", 0, 8), InputRange("c", 0, 8))
-    moved = (InputRange("a", -1, 8), InputRange("b", 0, 8))
-    assert len({schema_hash(each) for each in (base, wider, named, moved)}) == 4
-    digests = {commit(base, (1, 2), 3, 4), commit(base, (1, 2), 4, 3), commit(base, (2, 1), 3, 4)}
-    assert len(digests) == 3
-
-
-def test_packing_never_splits_an_input() -> None:
-    many = tuple(InputRange(f"x{i}", 0, 60) for i in range(9))
-    assert [len(group) for group in packing(many)] == [4, 4, 1]
-    assert packing(many)[1] == ((4, 0), (5, 60), (6, 120), (7, 180))
+def test_a_float32_field_takes_floats_in_their_order() -> None:
+    fields = (InputRange("x", 0, 32, encoding=Encoding.FLOAT32),)
+    numbers = [-3.5, -0.0, 0.0, 1e-38, 0.1015625, 2.0, 3e38]
+    places = [parse_inputs(fields, [each])[0] for each in numbers]
+    assert places == sorted(places) and len(set(places)) == len(places)
+    assert parse_inputs(fields, [0.1]) == parse_inputs(fields, [numpy.float32(0.1)])
+    with pytest.raises(InputTypeError, match="float32"):
+        parse_inputs(fields, [1e39])

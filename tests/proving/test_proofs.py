@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from proving_models import Proved, snarkjs
+from proving_models import Sample, snarkjs
 
 from protocol.errors import KeyMaterialError, SelfCheckError
 from protocol.scalars import BN254_SCALAR_ORDER
-from proving.backend import Witness
+from proving.constraints.files import r1cs_bytes, wtns_bytes
+from proving.groth16 import engine
 from proving.groth16.backend import GROTH16
 from proving.groth16.verifying_key import (
     BN254_BASE_ORDER,
@@ -25,9 +26,10 @@ from proving.groth16.verifying_key import (
     words_of,
 )
 from proving.prover import load, prove, verify
-from proving.r1cs import wtns_bytes
+from proving.statement.commitment import Secrets
 
 SNARKJS_CASES = 64
+OPENING = Secrets(987654321, 6)
 
 
 def flipped(data: bytes, bit: int) -> bytes:
@@ -45,31 +47,31 @@ def flipped_input(inputs: tuple[int, ...], bit: int) -> tuple[int, ...]:
     return (*inputs[:index], inputs[index] ^ 1 << place, *inputs[index + 1 :])
 
 
-def test_a_proof_verifies(proved: Proved) -> None:
+def test_a_proof_verifies(proved: Sample) -> None:
     assert len(proved.result.proof) == 256
     assert verify(proved.bundle.manifest.words, proved.result.proof, proved.result.public_inputs)
 
 
-def test_all_single_bit_changes_of_a_proof_are_rejected(proved: Proved) -> None:
+def test_all_single_bit_changes_of_a_proof_are_rejected(proved: Sample) -> None:
     words, result = proved.bundle.manifest.words, proved.result
     accepted = [b for b in range(2048) if verify(words, flipped(result.proof, b), result.public_inputs)]
     assert accepted == []
 
 
-def test_all_single_bit_changes_of_the_public_inputs_are_rejected(proved: Proved) -> None:
+def test_all_single_bit_changes_of_the_public_inputs_are_rejected(proved: Sample) -> None:
     words, result = proved.bundle.manifest.words, proved.result
     bits = range(256 * len(result.public_inputs))
     accepted = [b for b in bits if verify(words, result.proof, flipped_input(result.public_inputs, b))]
     assert accepted == []
 
 
-def test_values_that_are_equal_modulo_the_order_are_rejected(proved: Proved) -> None:
+def test_values_that_are_equal_modulo_the_order_are_rejected(proved: Sample) -> None:
     first, *rest = proved.result.public_inputs
     for alias in (first + BN254_SCALAR_ORDER, first - BN254_SCALAR_ORDER):
         assert not verify(proved.bundle.manifest.words, proved.result.proof, (alias, *rest))
 
 
-def test_snarkjs_agrees_on_the_proof_and_on_64_changed_ones(proved: Proved, tmp_path: Path) -> None:
+def test_snarkjs_agrees_on_the_proof_and_on_64_changed_ones(proved: Sample, tmp_path: Path) -> None:
     result, generator = proved.result, random.Random(64)
     cases = [case(result.proof, result.public_inputs)]
     for _ in range(SNARKJS_CASES // 2):
@@ -78,8 +80,9 @@ def test_snarkjs_agrees_on_the_proof_and_on_64_changed_ones(proved: Proved, tmp_
         place = generator.randrange(len(result.public_inputs)) * 256 + generator.randrange(253)
         cases.append(case(result.proof, flipped_input(result.public_inputs, place)))
     compiled = load(proved.bundle.folder).compiled
-    (tmp_path / "c.r1cs").write_bytes(compiled.circuit_bytes)
-    (tmp_path / "c.wtns").write_bytes(wtns_bytes(GROTH16.witness(compiled, (1, 2, 3, 4), 5, 6, 7).wires))
+    system = compiled.circuit.system
+    (tmp_path / "c.r1cs").write_bytes(r1cs_bytes(system))
+    (tmp_path / "c.wtns").write_bytes(wtns_bytes(GROTH16.witness(compiled, (1, 2, 3, 4), OPENING, 7)))
     answer = snarkjs({
         "verifyingKey": snarkjs_of(proved.bundle.manifest.words),
         "cases": cases,
@@ -88,9 +91,8 @@ def test_snarkjs_agrees_on_the_proof_and_on_64_changed_ones(proved: Proved, tmp_
     })
     assert answer["verdicts"] == [True] + [False] * SNARKJS_CASES
     assert answer["satisfied"] is True
-    system = compiled.system
     assert answer["info"] == {
-        "constraints": len(system.constraints), "wires": system.wires, "outputs": system.public - 1
+        "constraints": system.constraints, "wires": system.wires, "outputs": system.public - 1
     }
 
 
@@ -101,7 +103,7 @@ def test_garbage_is_refused_without_an_exception(proof: bytes, inputs: list[int]
     assert verify([], proof, inputs) is False
 
 
-def test_garbage_under_a_real_key_is_refused(proved: Proved) -> None:
+def test_garbage_under_a_real_key_is_refused(proved: Sample) -> None:
     words, result = proved.bundle.manifest.words, proved.result
     for proof in (b"", b"\0" * 256, b"\xff" * 256, result.proof[:-1], result.proof + b"\0"):
         assert not verify(words, proof, result.public_inputs)
@@ -109,21 +111,21 @@ def test_garbage_under_a_real_key_is_refused(proved: Proved) -> None:
         assert not verify(words, result.proof, inputs)
 
 
-def test_a_key_with_any_changed_word_refuses_the_proof(proved: Proved) -> None:
+def test_a_key_with_any_changed_word_refuses_the_proof(proved: Sample) -> None:
     words, result = proved.bundle.manifest.words, proved.result
     for index in range(len(words)):
         changed = [*words[:index], words[index] ^ 1, *words[index + 1 :]]
         assert not verify(changed, result.proof, result.public_inputs)
 
 
-def test_keys_with_points_at_infinity_or_repeated_are_refused(proved: Proved) -> None:
+def test_keys_with_points_at_infinity_or_repeated_are_refused(proved: Sample) -> None:
     words = proved.bundle.manifest.words
     for wrong in ((*words[:-2], 0, 0), (*words[:-2], *words[-4:-2]), words[:-1], words[:14]):
         with pytest.raises(KeyMaterialError):
             check_words(wrong)
 
 
-def test_keys_with_related_points_are_refused(proved: Proved) -> None:
+def test_keys_with_related_points_are_refused(proved: Sample) -> None:
     words = proved.bundle.manifest.words
     for first, second in ((2, 6), (2, 10), (6, 10)):
         point = words[first : first + 4]
@@ -137,7 +139,7 @@ def test_keys_with_related_points_are_refused(proved: Proved) -> None:
             check_words((*words[:-2], *related))
 
 
-def test_keys_have_as_many_words_as_the_registry_takes(proved: Proved) -> None:
+def test_keys_have_as_many_words_as_the_registry_takes(proved: Sample) -> None:
     head = proved.bundle.manifest.words[:14]
 
     def key(count: int) -> tuple[int, ...]:
@@ -150,29 +152,28 @@ def test_keys_have_as_many_words_as_the_registry_takes(proved: Proved) -> None:
             check_words(key(count))
 
 
-def test_keys_survive_the_round_through_snarkjs_form(proved: Proved) -> None:
+def test_keys_survive_the_round_through_snarkjs_form(proved: Sample) -> None:
     words = proved.bundle.manifest.words
     assert words_of(json.loads(json.dumps(snarkjs_of(words)))) == words
 
 
-def test_a_false_witness_never_leaves_as_a_proof(proved: Proved) -> None:
+def test_a_false_witness_never_leaves_as_a_proof(proved: Sample) -> None:
     loaded = load(proved.bundle.folder)
-    honest = GROTH16.witness(loaded.compiled, (1, 2, 3, 4), 5, 6, 7)
-    wires = [*honest.wires]
-    wires[2] += 1
-    false = Witness(tuple(wires), (honest.public_inputs[0], honest.public_inputs[1] + 1, 7))
-    entry = loaded.bundle.manifest.file("proving.key")
+    wires = GROTH16.witness(loaded.compiled, (1, 2, 3, 4), OPENING, 7)
+    wires[2, 0] ^= 1
+    statement = tuple(int.from_bytes(wires[i].tobytes(), "little") for i in (1, 2, 3))
+    keys = loaded.bundle.keys
+    key = engine.load_zkey(keys.proving_key, keys.proving_key_sha256)
     with pytest.raises(SelfCheckError):
-        GROTH16.prove(loaded.bundle.path("proving.key"), entry.sha256, loaded.bundle.manifest.words, false)
+        engine.prove_wtns(key, wtns_bytes(wires), loaded.bundle.manifest.words, statement)
 
 
-def test_proofs_are_bound_and_randomised(proved: Proved) -> None:
-    again = prove(proved.bundle.folder, (1, 2, 3, 4), 5, 6, 12345)
+def test_proofs_are_bound_and_randomised(proved: Sample) -> None:
+    again = prove(proved.bundle.folder, (1, 2, 3, 4), OPENING, 12345)
     assert again.public_inputs[-1] == 12345
     assert again.proof != proved.result.proof
     assert not verify(proved.bundle.manifest.words, again.proof, (*again.public_inputs[:-1], 12346))
 
 
-def test_witnesses_do_not_show_in_representations(proved: Proved) -> None:
-    witness = GROTH16.witness(load(proved.bundle.folder).compiled, (1, 2, 3, 4), 987654321, 6, 7)
-    assert "987654321" not in repr(witness)
+def test_secrets_do_not_show_in_representations() -> None:
+    assert "987654321" not in repr(OPENING)

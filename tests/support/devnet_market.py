@@ -26,8 +26,9 @@ from node.client_api import Client, Request
 from node.config import load_settings
 from node.devnet.anvil import find_anvil
 from node.devnet.world import Plan, ProverPlan, World, running_devnet
-from proving.bundle import Bundle, build
-from proving.settings import InputRange, OutputMode, Settings
+from proving.bundle import Bundle
+from proving.publish import Publication, build, onnx_source
+from proving.settings import InputRange, ModelSettings, OutputSpec, Predicate, Reveal
 
 HANG_GUARD = 60.0
 HIGH = 2**30 - 1
@@ -54,7 +55,8 @@ def wide_range_model() -> bytes:
 def small_bundle(store: Path) -> Bundle:
     """Compile the model: one bit of output."""
     ranges = tuple(InputRange.covering(f"x{index}", 0, HIGH) for index in range(4))
-    return build(wide_range_model(), Settings(ranges, OutputMode.PREDICATE, "0.5"), store, "small")
+    output = OutputSpec(Reveal.PREDICATE, predicate=Predicate.THRESHOLD, threshold="0.5")
+    return build(onnx_source(wide_range_model(), ModelSettings(ranges, output)), store, Publication("small"))
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from anvil import GENESIS_TIME, anvil, freeze_time
 
 from contracts import bindings
@@ -25,9 +26,11 @@ from protocol.scalars import BN254_SCALAR_ORDER, ZERO_HASH
 from protocol.signing import Account
 from protocol.statement import GROTH16_BN254, program_id
 from protocol.structs import Award, Network, Order
-from proving.circuit import ConstraintSystem
+from proving.constraints.files import wtns_bytes
+from proving.constraints.system import ConstraintSystem
 from proving.groth16 import engine
-from proving.r1cs import r1cs_bytes
+from proving.groth16.dev_setup import dev_keys
+from proving.sparse import from_rows
 
 ETHER = 10**18
 WITHDRAWAL_DELAY = 600
@@ -36,13 +39,9 @@ SECRET = 7
 CUBE = ConstraintSystem(
     wires=6,
     public=3,
-    inputs=(1, 2, 3, 4),
-    constraints=(
-        ({4: 1}, {4: 1}, {1: 1}),
-        ({4: 1}, {1: 1}, {2: 1}),
-        ({3: 1}, {4: 1}, {5: 1}),
-    ),
-    steps=(),
+    a=from_rows(6, [{4: 1}, {4: 1}, {3: 1}]),
+    b=from_rows(6, [{4: 1}, {1: 1}, {4: 1}]),
+    c=from_rows(6, [{1: 1}, {2: 1}, {5: 1}]),
 )
 COMMITMENT, OUTPUT = SECRET**2, SECRET**3
 LAYOUT = bytes.fromhex("11" * 32)
@@ -62,15 +61,17 @@ class TinyProgram:
 
     def prove(self, binding: int) -> bytes:
         wires = [1, COMMITMENT, OUTPUT, binding, SECRET, binding * SECRET % BN254_SCALAR_ORDER]
-        return engine.prove(self.key, wires)
+        rows = b"".join(each.to_bytes(32, "little") for each in wires)
+        witness = np.frombuffer(rows, dtype=np.uint8).reshape(-1, 32)
+        return engine.prove_unverified(self.key, wtns_bytes(witness))
 
 
 @cache
 def tiny_program() -> TinyProgram:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "key"
-        vk = engine.setup(r1cs_bytes(CUBE), path)
-        return TinyProgram(vk, engine.load_key(path, hashlib.sha256(path.read_bytes()).hexdigest()))
+        vk = dev_keys(CUBE, bytes(32), path).verifying_key
+        return TinyProgram(vk, engine.load_zkey(path, hashlib.sha256(path.read_bytes()).hexdigest()))
 
 
 def account(name: str) -> Account:

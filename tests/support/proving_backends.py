@@ -43,6 +43,11 @@ class PretendBackend:
     def setup(self, compiled: Compiled, folder: Path) -> KeyPair:
         return KeyPair(folder / "key", "", b"", bytes(32), True)
 
+    def statement(
+        self, compiled: Compiled, inputs: Sequence[int], secrets: Secrets, binding: int
+    ) -> tuple[int, ...]:
+        raise NotImplementedError
+
     def prove(
         self, compiled: Compiled, keys: KeyPair, inputs: Sequence[int], secrets: Secrets, binding: int
     ) -> Proved:

@@ -23,9 +23,9 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from proving.backends.base import Proved
 from proving.bundle import Bundle
-from proving.prover import ProofResult
-from proving.settings import InputRange, OutputMode, Settings
+from proving.settings import InputRange, ModelSettings, OutputSpec, Predicate, Reveal
 
 ROOT = Path(__file__).resolve().parents[2]
 SNARKJS_SCRIPT = ROOT / "tests" / "support" / "snarkjs_check.mjs"
@@ -34,11 +34,11 @@ LOW, HIGH = -20, 107
 
 
 @dataclass(frozen=True)
-class Proved:
+class Sample:
     """One real proof with its bundle."""
 
     bundle: Bundle
-    result: ProofResult
+    result: Proved
 
 
 def ranges(count: int = FEATURES) -> tuple[InputRange, ...]:
@@ -46,12 +46,14 @@ def ranges(count: int = FEATURES) -> tuple[InputRange, ...]:
     return tuple(InputRange.covering(f"x{i}", LOW, HIGH) for i in range(count))
 
 
-def public(count: int = FEATURES, fractional_bits: int = 16, score_bits: int = 8) -> Settings:
-    return Settings(ranges(count), OutputMode.PUBLIC, None, fractional_bits, score_bits)
+def public(count: int = FEATURES, bits: int = 8, score_bits: int = 8) -> ModelSettings:
+    output = OutputSpec(Reveal.PUBLIC, score_bits=score_bits)
+    return ModelSettings(ranges(count), output, fractional_bits=bits, weight_bits=bits)
 
 
-def predicate(threshold: str = "0.7", count: int = FEATURES) -> Settings:
-    return Settings(ranges(count), OutputMode.PREDICATE, threshold)
+def predicate(threshold: str = "0.7", count: int = FEATURES) -> ModelSettings:
+    output = OutputSpec(Reveal.PREDICATE, predicate=Predicate.THRESHOLD, threshold=threshold)
+    return ModelSettings(ranges(count), output)
 
 
 def sample_rows(count: int = 200, seed: int = 0) -> Any:
