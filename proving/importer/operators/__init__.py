@@ -7,6 +7,7 @@ from proving.importer.call import Rule
 from proving.importer.operators import (
     activations,
     classical,
+    constants,
     convolution,
     elementwise,
     linear,
@@ -17,13 +18,14 @@ from proving.importer.operators import (
     quantised,
     reduction,
     shape,
+    svm,
     trees,
 )
 from proving.importer.reader import ML
 
-_ONNX = (activations, convolution, elementwise, linear, logic, normalisation, pooling, probability,
+_ONNX = (activations, constants, convolution, elementwise, linear, logic, normalisation, pooling, probability,
          quantised, reduction, shape)
-_ML = (classical, trees)
+_ML = (classical, svm, trees)
 
 RULES: dict[tuple[str, str], Rule] = {
     **{("", name): rule for module in _ONNX for name, rule in module.RULES.items()},

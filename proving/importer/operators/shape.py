@@ -14,9 +14,9 @@ from protocol.errors import ModelTooLargeError
 from proving.importer import arithmetic
 from proving.importer.call import Call, Rules
 from proving.importer.limits import MAX_ELEMENTS, MAX_RANK
-from proving.importer.reader import fixed as read_tensor
-from proving.importer.reader import from_array
-from proving.importer.values import INTEGERS, SMALL_FLOATS, Fixed, Value, Variable
+from proving.importer.operators.labels import one_hot
+from proving.importer.operators.linear import matmul
+from proving.importer.values import INTEGERS, Fixed, Value, Variable
 from proving.sparse import Array
 
 
@@ -161,9 +161,6 @@ def _lookup(call: Call, value: Value, chosen: Variable, axis: int) -> Value:
     """Return rows of a known table by variable positions: `sum over k of (position == k) * table[k]`."""
     if not isinstance(value, Fixed) or value.shape[axis] * chosen.elements.size > MAX_TABLE:
         raise call.node.unsupported("needs constant indices (or a small constant table)")
-    from proving.importer.operators.labels import one_hot
-    from proving.importer.operators.linear import matmul
-
     hot = one_hot(call.builder, chosen, value.shape[axis])
     rows = np.moveaxis(value.numbers, axis, 0)
     table = Fixed(rows.reshape(len(rows), -1), value.type, value.trained)
@@ -305,64 +302,8 @@ def _dropout(call: Call) -> tuple[Value, ...]:
     return (value, mask)[: max(1, len(call.node.outputs))]
 
 
-def _cast(call: Call) -> Value:
-    return _cast_to(call, call.value(), call.node.integer("to"))
-
-
-def _cast_to(call: Call, value: Value, kind: int) -> Value:
-    if kind not in arithmetic.NUMERIC or value.type not in arithmetic.NUMERIC | SMALL_FLOATS:
-        raise call.node.unsupported(f"casts element type {value.type} to {kind}, which is not supported")
-    return arithmetic.cast(call.builder, value, kind)
-
-
-def _constant(call: Call) -> Value:
-    node = call.node
-    if (tensor := node.tensor("value")) is not None:
-        return read_tensor(tensor)
-    for name, values, kind in (
-        ("value_float", node.number, TensorProto.FLOAT), ("value_floats", node.numbers, TensorProto.FLOAT),
-        ("value_int", node.integer, TensorProto.INT64), ("value_ints", node.integers, TensorProto.INT64),
-    ):
-        if node.has(name):
-            return from_array(np.asarray(values(name)), kind, node.name)
-    raise node.unsupported("holds something else than a dense tensor")
-
-
-def _constant_of_shape(call: Call) -> Value:
-    shape, tensor = call.integers(0), call.node.tensor("value")
-    if shape is None:
-        raise call.node.malformed("has no shape")
-    check_size(shape)
-    filler = Fixed(np.zeros(1)) if tensor is None else read_tensor(tensor)
-    return Fixed(np.full(shape, filler.values.reshape(())), filler.type)
-
-
-def _shape(call: Call) -> Value:
-    shape = call.value().shape
-    start, end = call.node.integer("start"), call.node.integer("end", len(shape))
-    return Fixed(np.array(shape[start:end], dtype=np.int64), TensorProto.INT64)
-
-
-def _size(call: Call) -> Value:
-    return Fixed(np.array(math.prod(call.value().shape), dtype=np.int64), TensorProto.INT64)
-
-
-def _range(call: Call) -> Value:
-    start, limit, step = (call.constant(index) for index in range(3))
-    if float(step.numbers.reshape(())) == 0:
-        raise call.node.malformed("has a step of 0")
-    count = math.ceil((float(limit.numbers.reshape(())) - float(start.numbers.reshape(())))
-                      / float(step.numbers.reshape(())))
-    check_size((max(0, count),))
-    return Fixed(start.values.reshape(()) + np.arange(max(0, count)) * step.values.reshape(()), start.type)
-
-
 RULES: Rules = {
-    "Cast": _cast,
-    "CastLike": lambda call: _cast_to(call, call.value(), call.value(1).type),
     "Concat": _concat,
-    "Constant": _constant,
-    "ConstantOfShape": _constant_of_shape,
     "DepthToSpace": _depth_to_space,
     "Dropout": _dropout,
     "Expand": _expand,
@@ -372,10 +313,7 @@ RULES: Rules = {
     "GatherND": _gather_nd,
     "Identity": _same,
     "Pad": _pad,
-    "Range": _range,
     "Reshape": _reshape,
-    "Shape": _shape,
-    "Size": _size,
     "Slice": _slice,
     "SpaceToDepth": _space_to_depth,
     "Split": _split,
