@@ -93,7 +93,7 @@ def with_definitions(system: ConstraintSystem, forms: Sequence[Mapping[int, int]
         wires,
         np.concatenate((system.c.indptr, ends)),
         np.concatenate((system.c.indices, [wire for row in rows for wire, _ in row])).astype(np.int64),
-        exact(np.concatenate((system.c.values.astype(object), [value for row in rows for _, value in row]))),
+        exact(np.array([*system.c.values.tolist(), *(value for row in rows for _, value in row)], dtype=object)),
     )  # fmt: skip
     a, b = (
         Sparse(wires, np.concatenate((old.indptr, more)), old.indices, old.values)
@@ -160,10 +160,9 @@ class _Work:
         thermometers = chains(self.ranges)
         hanging = self._hanging()
         candidates = (*thermometers, *self._lone(thermometers, hanging))
-        self.ranges.meet(
+        propagate(self.rows, self.ranges, (
             found for chain in candidates for found in gadgets.bucket_ranges(self.rows, self.ranges, hanging, chain)
-        )
-        propagate(self.rows, self.ranges)
+        ))  # fmt: skip
         self._take(self.ranges.constants(), "linear")
         rows = np.repeat(np.arange(self.rows.count), np.diff(self.rows.row_ptr))
         waiting = ~self.determined[self.rows.row_wires] & ~self.ranges.bounded[self.rows.row_wires]

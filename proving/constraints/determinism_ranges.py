@@ -88,17 +88,20 @@ def seed(rows: Rows) -> Ranges:
     return found
 
 
-def propagate(rows: Rows, ranges: Ranges) -> None:
+def propagate(rows: Rows, ranges: Ranges, found: Iterable[tuple[int, Interval]] = ()) -> None:
     """Close the intervals under rows in which one wire is still unbounded and has the coefficient 1 or -1.
 
-    In waves, so that of all rows that bound a wire first, the intersection counts.
+    In waves, so that of all rows that bound a wire first, the intersection counts; what else was `found` is met with
+    the first wave.
     """
     unknown = np.add.reduceat(np.append(~ranges.bounded[rows.row_wires], False).astype(np.int64), rows.row_ptr[:-1])
     unknown[np.diff(rows.row_ptr) == 0] = 0
     ready: Array = np.flatnonzero((unknown == 1) & ~ranges.univariate)
-    while len(ready):
+    also = list(found)
+    while len(ready) or also:
         derived = [each for row in ready.tolist() if (each := _derive(rows, ranges, row)) is not None]
-        ids = np.array(ranges.meet(derived), dtype=np.int64)
+        ids = np.array(ranges.meet((*derived, *also)), dtype=np.int64)
+        also = []
         entries, _ = spans(rows.wire_ptr, ids)
         touched = rows.wire_rows[entries]
         np.subtract.at(unknown, touched, 1)

@@ -38,6 +38,7 @@ from proving.statement.commitment import Secrets
 from proving.statement.emit import given
 
 BINDING = 16
+WORD_BITS = 248
 
 
 class NodesCircuit:
@@ -49,37 +50,43 @@ class NodesCircuit:
         form = self._nodes.values[program.scores]
         self._scores = [form.row(index) for index in range(form.rows)]
         packed = _packed([self._nodes.values[0].row(index) for index in range(self._nodes.values[0].rows)], program)
-        self.system, names = with_definitions(self._nodes.system, [packed, *self._scores])
-        self.packed, self.outputs = names[0], tuple(names[1:])
-        """The inputs in one number, each field in its own bits: what a commitment holds; and the scores."""
+        self.system, names = with_definitions(self._nodes.system, [*packed, *self._scores])
+        self.packed, self.outputs = tuple(names[: len(packed)]), tuple(names[len(packed) :])
+        """Words that hold the inputs, each in its own bits, as a commitment does; and the scores."""
         self.known = self._nodes.free
         self.blocks: tuple[Block, ...] = self._nodes.blocks
 
     def case(self, raw_inputs: Sequence[int]) -> Case:
         """Return the circuit with an honest witness; its scores are checked against the interpreter."""
         wires = integers(self._nodes.witness(raw_inputs))
-        packed = sum((x - low) << place for x, (low, place) in zip(raw_inputs, _places(self.program), strict=True))
+        packed = [0] * len(self.packed)
+        for x, (low, word, place) in zip(raw_inputs, _places(self.program), strict=True):
+            packed[word] += (x - low) << place
         scores = [sum(int(c) * wires[w] for w, c in form.items()) % P for form in self._scores]
         assert scores == [each % P for each in run(self.program, raw_inputs).scores]
-        return Case(self.system, (*wires, packed, *scores), self.known, self.outputs)
+        return Case(self.system, (*wires, *packed, *scores), self.known, self.outputs)
 
 
-def _places(program: Program) -> list[tuple[int, int]]:
-    """The lower end of each input, and the place of its bits among those of all."""
-    found, place = [], 0
+def _places(program: Program) -> list[tuple[int, int, int]]:
+    """The lower end of each input, its word, and the place of its bits there."""
+    found, word, place = [], 0, 0
     for field in program.inputs:
         for _ in range(field.count):
-            found.append((field.low, place))
+            if place + field.bits > WORD_BITS:
+                word, place = word + 1, 0
+            found.append((field.low, word, place))
             place += field.bits
     return found
 
 
-def _packed(inputs: Sequence[dict[int, int]], program: Program) -> dict[int, int]:
-    total: dict[int, int] = {}
-    for form, (_, place) in zip(inputs, _places(program), strict=True):
+def _packed(inputs: Sequence[dict[int, int]], program: Program) -> list[dict[int, int]]:
+    words: list[dict[int, int]] = []
+    for form, (_, word, place) in zip(inputs, _places(program), strict=True):
+        if word == len(words):
+            words.append({})
         for wire, c in form.items():
-            total[wire] = total.get(wire, 0) + (int(c) << place)
-    return total
+            words[word][wire] = words[word].get(wire, 0) + (int(c) << place)
+    return words
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,14 @@ def test_numbers_in_mixed_radix_are_determined_by_their_packing() -> None:
     assert set(undetermined(overlapping, names, range(8))) == {1, 2, 3, 4, 5, 6, 7}
 
 
+@pytest.mark.parametrize("place", [1, 32, 62, 63, 64, 200])
+def test_definitions_keep_their_coefficients(place: int) -> None:
+    forms = [{1: 1, 2: (1 << place) + 1}, {ONE: -1 << place}]
+    system, names = with_definitions(system_of(3, 0, [linear({1: 1})]), forms)
+    assert [system.c.row(row) for row in (1, 2)] == [{**forms[0], names[0]: -1}, {**forms[1], names[1]: -1}]
+    assert all(isinstance(each, int) for each in system.c.values.tolist())
+
+
 def thermometer(thresholds: tuple[int, ...], low: int, high: int, width: int, gap: int = 0) -> tuple[list[Row], int]:
     """Wire 1 is x, then come the c, then two range checks; buckets are `gap` further apart or overlap."""
     count = len(thresholds)

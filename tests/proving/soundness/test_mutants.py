@@ -88,7 +88,7 @@ def whole(name: str) -> tuple[WholeCircuit, tuple[Case, ...]]:
 
 def refuses_nodes(system: ConstraintSystem) -> bool:
     circuit, _ = nodes()
-    return bool(undetermined(system, [circuit.packed], (*circuit.known, *circuit.outputs)))
+    return bool(undetermined(system, circuit.packed, (*circuit.known, *circuit.outputs)))
 
 
 def refuses_whole(circuit: WholeCircuit, system: ConstraintSystem) -> bool:
