@@ -28,7 +28,7 @@ Row = tuple[Form, Form, Form]
 class Case:
     """A circuit with an honest witness; `known` is what a prover chooses, `outputs` what must follow from it.
 
-    `free` are wires that may differ by design although nothing chooses them (inverses in tests for zero).
+    `free` are wires that may differ in pairs: those that are chosen, and what only repeats them.
     """
 
     system: ConstraintSystem

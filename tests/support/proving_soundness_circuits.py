@@ -25,6 +25,7 @@ from proving.fixedpoint.program import (
     Multiply,
     Node,
     NonNegative,
+    Parameter,
     Piecewise,
     Program,
     Quotient,
@@ -49,12 +50,21 @@ class NodesCircuit:
         self._nodes = nodes_of(program)
         form = self._nodes.values[program.scores]
         self._scores = [form.row(index) for index in range(form.rows)]
-        packed = _packed([self._nodes.values[0].row(index) for index in range(self._nodes.values[0].rows)], program)
+        packed = _packed(self._inputs(), program)
         self.system, names = with_definitions(self._nodes.system, [*packed, *self._scores])
         self.packed, self.outputs = tuple(names[: len(packed)]), tuple(names[len(packed) :])
         """Words that hold the inputs, each in its own bits, as a commitment does; and the scores."""
         self.known = self._nodes.free
+        kinds = {ref for ref, node in enumerate(program.nodes) if isinstance(node, Parameter)}
+        public = range(1, self._nodes.system.public + 1)
+        words = {wire for ref in kinds for index in range(self._nodes.values[ref].rows)
+                 for wire in self._nodes.values[ref].row(index)}
+        self.secrets = tuple(wire for wire in self.known if wire in public or wire in words)
+        """The prover's choices besides the inputs: weights and their blinding."""
         self.blocks: tuple[Block, ...] = self._nodes.blocks
+
+    def _inputs(self) -> list[dict[int, int]]:
+        return [self._nodes.values[0].row(index) for index in range(self._nodes.values[0].rows)]
 
     def case(self, raw_inputs: Sequence[int]) -> Case:
         """Return the circuit with an honest witness; its scores are checked against the interpreter."""
@@ -64,7 +74,8 @@ class NodesCircuit:
             packed[word] += (x - low) << place
         scores = [sum(int(c) * wires[w] for w, c in form.items()) % P for form in self._scores]
         assert scores == [each % P for each in run(self.program, raw_inputs).scores]
-        return Case(self.system, (*wires, *packed, *scores), self.known, self.outputs)
+        chosen = frozenset((*self.known, *self.packed))
+        return Case(self.system, (*wires, *packed, *scores), self.known, self.outputs, chosen)
 
 
 def _places(program: Program) -> list[tuple[int, int, int]]:
