@@ -13,7 +13,11 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
@@ -25,6 +29,8 @@ from protocol.errors import WorkerDiedError
 
 WARM_KEYS = 4
 """Proving keys that one worker keeps in memory."""
+MEMORY_BYTES = 4 << 30
+"""What a worker may hold between jobs: the keys of a few large models."""
 _WATCH_S = 0.2
 
 T = TypeVar("T")
@@ -33,30 +39,37 @@ _warm: OrderedDict[str, Any] = OrderedDict()
 
 
 class WorkerPool:
-    """At most `size` jobs at once, each in a process of its own; an async context manager."""
+    """At most `size` jobs at once, each in a process of its own; an async context manager. See executor.py.
 
-    def __init__(self, size: int) -> None:
+    A job with a `key` (its program) goes to a free worker that had the key last, since that one has the proving key in
+    memory; else to the one that is idle longest. No job waits for a worker while another is free. A worker that
+    holds more than `memory_bytes` after a job ends, and the next job gets a new one.
+    """
+
+    def __init__(self, size: int, memory_bytes: int = MEMORY_BYTES) -> None:
         self.size = size
         self._limiter = trio.CapacityLimiter(size)
-        self._opening: Any = None
-        self._context: Any = None
+        self._memory_bytes = memory_bytes
+        self._free: list[_Slot] = []
+        self._opened = AsyncExitStack()
 
     async def __aenter__(self) -> WorkerPool:
-        self._opening = trio_parallel.open_worker_context(
-            idle_timeout=math.inf, init=_watch_parent, grace_period=1.0
-        )
-        self._context = await self._opening.__aenter__()
+        retire = partial(_holds_more_than, self._memory_bytes)
+        for _ in range(self.size):
+            # A context for each worker: within one, trio_parallel chooses which takes a job.
+            opening: Any = trio_parallel.open_worker_context(
+                idle_timeout=math.inf, init=_watch_parent, retire=retire, grace_period=1.0
+            )
+            self._opened.push_async_exit(_closed_by_force(opening))
+            self._free.append(_Slot(await opening.__aenter__()))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            await self._opening.__aexit__(None, None, None)
-        except trio_parallel.BrokenWorkerError:
-            _log.warning("a proving worker had to be killed")
+        await self._opened.aclose()
 
-    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+    async def run(self, function: Callable[..., T], *arguments: Any, key: str | None = None) -> T:
         """Return `function(*arguments)` from a worker; both are pickled. Waits while all are busy.
 
         What the function raises is raised here. Cancelling kills the worker.
@@ -64,18 +77,62 @@ class WorkerPool:
         Raises:
             WorkerDiedError: the worker was killed or crashed; the next job gets a new one.
         """
-        try:
-            result = await self._context.run_sync(
-                function, *arguments, kill_on_cancel=True, limiter=self._limiter
-            )
-        except trio_parallel.BrokenWorkerError:
-            _log.warning("a proving worker died", job=getattr(function, "__name__", "job"))
-            raise WorkerDiedError("The proving worker ended before it was done.") from None
+        async with self._limiter:
+            slot = self._take(key)
+            try:
+                result = await slot.context.run_sync(function, *arguments, kill_on_cancel=True)
+            except trio_parallel.BrokenWorkerError:
+                slot.keys.clear()
+                _log.warning("a proving worker died", job=getattr(function, "__name__", "job"))
+                raise WorkerDiedError("The proving worker ended before it was done.") from None
+            except trio.Cancelled:
+                slot.keys.clear()
+                raise
+            finally:
+                self._free.append(slot)
         return cast(T, result)
 
     def busy(self) -> int:
         """Return how many jobs run now."""
         return self._limiter.borrowed_tokens
+
+    def _take(self, key: str | None) -> _Slot:
+        """Remove and return a free slot: one that had the key, or else the one that is free longest."""
+        chosen = next((slot for slot in reversed(self._free) if key in slot.keys), self._free[0])
+        self._free.remove(chosen)
+        if key is not None:
+            chosen.note(key)
+        return chosen
+
+
+@dataclass(eq=False, slots=True)
+class _Slot:
+    """One worker's context, and the keys of its last jobs, the latest last."""
+
+    context: Any
+    keys: OrderedDict[str | None, None] = field(default_factory=OrderedDict)
+
+    def note(self, key: str) -> None:
+        self.keys[key] = None
+        self.keys.move_to_end(key)
+        while len(self.keys) > WARM_KEYS:
+            self.keys.popitem(last=False)
+
+
+def _closed_by_force(opening: Any) -> Callable[..., Awaitable[None]]:
+    async def close(*_: object) -> None:
+        try:
+            await opening.__aexit__(None, None, None)
+        except trio_parallel.BrokenWorkerError:
+            _log.warning("a proving worker had to be killed")
+
+    return close
+
+
+def _holds_more_than(memory_bytes: int) -> bool:
+    """Say, in a worker, whether its resident memory is larger."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") > memory_bytes
 
 
 def warm(key: str, load: Callable[[], T]) -> T:

@@ -2,7 +2,8 @@
 """One stage of EZKL on one model, in a process of its own: `python -m benchmarks.proving.ezkl_stage STAGE JOB`.
 
 JOB is a JSON file: `onnx`, `data` (.npz), `folder`, `srs` (folder of the SRS files), `scale`, `rows`. Runs in the
-benchmark's own environment and prints one JSON object as its last line. Stages: compile, setup, accuracy, prove, evm.
+benchmark's own environment and prints one JSON object as its last line. Stages: compile, srs, setup, accuracy, prove,
+evm.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Job = dict[str, Any]
 
 
 def compile_model(job: Job) -> Job:
-    """Settings, calibration at one scale, circuit; the SRS that the circuit needs, made locally."""
+    """Settings, calibration at one scale, circuit."""
     folder = Path(job["folder"])
     folder.mkdir(parents=True, exist_ok=True)
     arguments = ezkl.PyRunArgs()
@@ -48,16 +49,23 @@ def compile_model(job: Job) -> Job:
     ezkl.compile_circuit(model, str(folder / "model.compiled"), settings)
     compile_s = perf_counter() - start
     chosen = json.loads(Path(settings).read_text())
-    start = perf_counter()
-    srs = _srs(job)
-    if not srs.is_file():
-        srs.parent.mkdir(parents=True, exist_ok=True)
-        ezkl.gen_srs(str(srs), chosen["run_args"]["logrows"])
     return {
-        "compile_s": compile_s, "srs_s": perf_counter() - start, "logrows": chosen["run_args"]["logrows"],
+        "compile_s": compile_s, "logrows": chosen["run_args"]["logrows"],
         "rows": chosen["num_rows"], "assignments": chosen["total_assignments"],
         "lookup_range": chosen["run_args"]["lookup_range"], "columns": chosen["run_args"]["num_inner_cols"],
     }  # fmt: skip
+
+
+def make_srs(job: Job) -> Job:
+    """The SRS of the circuit's size, made locally unless it is there; users download one."""
+    srs = _srs(job)
+    start = perf_counter()
+    if not srs.is_file():
+        srs.parent.mkdir(parents=True, exist_ok=True)
+        # Under another name until it is whole: the stage may be stopped.
+        ezkl.gen_srs(f"{srs}.new", int(srs.stem.removeprefix("kzg")))
+        Path(f"{srs}.new").rename(srs)
+    return {"srs_s": perf_counter() - start}
 
 
 def setup(job: Job) -> Job:
@@ -149,7 +157,7 @@ def _write_data(path: Path, *rows: Any) -> None:
 
 
 STAGES: dict[str, Callable[[Job], Job]] = {
-    "compile": compile_model, "setup": setup, "accuracy": accuracy, "prove": prove, "evm": evm,
+    "compile": compile_model, "srs": make_srs, "setup": setup, "accuracy": accuracy, "prove": prove, "evm": evm,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 _POLL_S = 0.05
-_TAIL = 4000
+_TAIL = 20_000
 
 
 class End(StrEnum):
@@ -28,7 +28,10 @@ class End(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """`peak_bytes` is the largest resident size of the process itself, as the kernel counted it."""
+    """`peak_bytes` is the largest resident size of the process itself, as the kernel counted it.
+
+    `output` and `errors` are the last 20,000 bytes of each.
+    """
 
     end: End
     seconds: float

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,33 @@ async def test_cancelling_kills_the_worker() -> None:
         with trio.move_on_after(0.1):
             await pool.run(time.sleep, 60)
         assert gone(pid) and pool.busy() == 0
+
+
+async def test_jobs_of_a_program_go_to_the_worker_that_had_it_while_it_is_free() -> None:
+    async with WorkerPool(2) as pool:
+        first = await pool.run(os.getpid, key="a")
+        second = await pool.run(os.getpid, key="b")
+        assert first != second
+        assert [await pool.run(os.getpid, key=key) for key in "abba"] == [first, second, second, first]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(pool.run, time.sleep, 0.5, key="a"))
+            await trio.sleep(0.1)
+            # The other worker takes the job at once: a key is read in milliseconds.
+            assert await pool.run(os.getpid, key="a") == second
+
+
+async def test_a_dead_workers_keys_are_forgotten() -> None:
+    async with WorkerPool(2) as pool:
+        await pool.run(os.getpid, key="a")
+        second = await pool.run(os.getpid, key="b")
+        with pytest.raises(WorkerDiedError):
+            await pool.run(os._exit, 1, key="a")
+        assert await pool.run(os.getpid, key="a") == second
+
+
+async def test_a_worker_that_holds_too_much_ends_after_its_job() -> None:
+    async with WorkerPool(1, memory_bytes=1 << 20) as pool:
+        assert await pool.run(os.getpid) != await pool.run(os.getpid)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where proofs are made: worker processes of this machine (workers.py), or of a Ray cluster (executor_ray.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Executor(Protocol):
+    """At most `size` jobs at once, each in a process of its own; an async context manager."""
+
+    size: int
+
+    async def __aenter__(self) -> Executor: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    async def run(self, function: Callable[..., T], *arguments: Any, key: str | None = None) -> T:
+        """Return `function(*arguments)` from a worker; both are pickled. Waits while all are busy.
+
+        Jobs with one `key` (a program) go to the worker that has its proving key warm, if it is free. What the
+        function raises is raised here. Cancelling stops the work.
+
+        Raises:
+            WorkerDiedError: the worker ended; the job may be given again, and gets a new one.
+        """
+        ...
+
+    def busy(self) -> int:
+        """Return how many jobs run now."""
+        ...
