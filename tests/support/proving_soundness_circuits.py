@@ -115,7 +115,8 @@ class WholeCircuit:
         trace = [exact(each) for each in run(self.program, raw_inputs).values]
         secrets = Secrets(11, 12, tuple(range(20, 20 + len(self.emitted.public.groups))), 14, 15)
         wires = integers(self.emitted.plan.witness(trace, given(self.program, secrets, BINDING)))
-        return Case(self.system, tuple(wires), self.emitted.free, self.emitted.public.outputs)
+        chosen = frozenset(self.emitted.public.weights.tolist())
+        return Case(self.system, tuple(wires), self.emitted.free, self.emitted.public.outputs, chosen)
 
 
 FIELDS = (InputRange("a", -20, 7, 3), InputRange("b", 0, 8, 3), InputRange("c", 0, 1), InputRange("d", 0, 8, 6))
