@@ -67,8 +67,6 @@ def read(data: bytes) -> ModelFile:
     model = _parse(data)
     versions = _versions(model)
     graph = model.graph
-    if not graph.node:
-        raise MalformedModelError("The file is not an ONNX model: it has no nodes.")
     if len(graph.node) > MAX_NODES or len(graph.initializer) > MAX_INITIALIZERS:
         raise ModelTooLargeError(f"The model has more than {MAX_NODES} nodes or constants.")
     if graph.sparse_initializer:
@@ -91,9 +89,12 @@ def _parse(data: bytes) -> ModelProto:
         raise ModelTooLargeError(f"The model has {len(data)} bytes; the limit is {MAX_MODEL_BYTES}.")
     check_fields(data, ModelProto.DESCRIPTOR)
     try:
-        return onnx.load_model_from_string(data)
+        model = onnx.load_model_from_string(data)
     except (DecodeError, ValueError):
         raise MalformedModelError("The file is not an ONNX model: it cannot be parsed.") from None
+    if not model.graph.node:
+        raise MalformedModelError("The file is not an ONNX model: it has no nodes.")
+    return model
 
 
 def _versions(model: ModelProto) -> dict[str, int]:

@@ -79,11 +79,13 @@ def _roots(node: Node, trees: list[int], rows: dict[Key, _Row]) -> list[Key]:
 
 
 def build_tree(node: Node, root: Key, rows: dict[Key, _Row], leaves: dict[Key, tuple[float, ...]],
-               nothing: tuple[float, ...], width: int) -> Tree:
-    """Return one tree, splits in preorder; an equality becomes two splits that share a child."""
+               nothing: tuple[float, ...], width: int, seen: set[Key]) -> Tree:
+    """Return one tree, splits in preorder; an equality becomes two splits that share a child.
+
+    `seen` collects the nodes of all trees: none is reached twice.
+    """
     splits: list[Any] = []
     outcomes: list[tuple[float, ...]] = []
-    seen: set[Key] = set()
     # A task is a node and the places (split, side) that point to it.
     pending: list[tuple[Key, list[tuple[int, str]]]] = [(root, [])]
     while pending:
@@ -164,7 +166,10 @@ def _emit(call: Call, base: tuple[float, ...], roots: list[Key], rows: dict[Key,
     """Append a Trees node for each row of the input and return their elements, [rows, scores]."""
     features, builder = rows_of(call), call.builder
     nothing = (0.0,) * len(base)
-    built = tuple(build_tree(call.node, root, rows, leaves, nothing, features.shape[1]) for root in roots)
+    seen: set[Key] = set()
+    built = tuple(build_tree(call.node, root, rows, leaves, nothing, features.shape[1], seen) for root in roots)
+    if len(seen) != len(rows):
+        raise call.node.malformed("has nodes that no tree reaches")
     found = []
     for each in features:
         source, scaler = builder.vector(each), None
