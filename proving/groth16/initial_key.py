@@ -23,7 +23,7 @@ _NO_DIGEST = bytes(64)
 
 
 def initial_key(system: ConstraintSystem, ptau: Ptau) -> ZKey:
-    """Return the ceremony's first key; about 0.6 ms for each point of the domain.
+    """Return the ceremony's first key; about 0.8 ms for each point of the domain.
 
     The caller has checked the powers (`phase1.check_powers`); their Lagrange bases are checked here.
 
