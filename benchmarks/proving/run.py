@@ -55,7 +55,9 @@ def main() -> None:
                 entry[side] = _measure(side, model, entry, options.minutes * 60) | {"run": run}
                 print(f"{model.name} {side}: {entry[side]['status']}", file=sys.stderr, flush=True)
                 _write(options.result, result)
-    write_report(options.result, ROOT / "docs" / "benchmarks", ezkl_side.ENVIRONMENT)
+    # Only the whole benchmark makes the page of the docs; a trial's lies beside its figures.
+    whole = options.result == RESULT and len(result["models"]) == len(MODELS)
+    write_report(options.result, ROOT / "docs" / "benchmarks" if whole else BUILD, ezkl_side.ENVIRONMENT)
     print(json.dumps(result["ratios"]))
 
 
