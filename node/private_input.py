@@ -44,7 +44,7 @@ class PrivateInput:
         Raises:
             NotCanonicalError: anything else; the message shows nothing of it.
         """
-        fields = unpack(data, containers=2, entries=MAX_VALUES)
+        fields = unpack(data, containers=3, entries=MAX_VALUES)
         if not isinstance(fields, dict) or set(fields) != FIELDS:
             raise NotCanonicalError("A sealed input has other fields than expected.")
         values = fields["values"]
