@@ -290,13 +290,10 @@ def _affine(side: Form, values: Mapping[int, int], wire: int) -> tuple[int, int]
 
 
 def holds(row: Row, values: Sequence[int] | Mapping[int, int]) -> bool:
-    a, b, c = (sum(coefficient * _value(values, wire) for wire, coefficient in side.items()) for side in row)
-    return (a * b - c) % P == 0
-
-
-def _value(values: Sequence[int] | Mapping[int, int], wire: int) -> int:
     # A wire that a search has left open stands in such rows only where the other factor is zero.
-    return values.get(wire, 0) if isinstance(values, Mapping) else values[wire]
+    at = (lambda wire: values.get(wire, 0)) if isinstance(values, dict) else values.__getitem__
+    a, b, c = (sum(coefficient * at(wire) for wire, coefficient in side.items()) for side in row)
+    return bool((a * b - c) % P == 0)
 
 
 def _dicts(matrix: Sparse) -> list[Form]:
