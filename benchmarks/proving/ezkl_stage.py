@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One stage of EZKL on one model, in a process of its own: `python -m benchmarks.proving.ezkl_stage STAGE JOB`.
 
-JOB is a JSON file: `onnx`, `data` (.npz), `folder`, `srs` (folder of the SRS files), `scale`, `rows`. Runs in the
-benchmark's own environment and prints one JSON object as its last line. Stages: compile, srs, setup, accuracy, prove,
-evm.
+JOB is a JSON file: `onnx`, `data` (.npz), `folder`, `srs` (folder of the SRS files), `scale`, `rows`, `arguments`
+(further ones of EZKL). Runs in the benchmark's own environment and prints one JSON object as its last line.
+Stages: compile, srs, setup, accuracy, prove, evm.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ def compile_model(job: Job) -> Job:
     arguments = ezkl.PyRunArgs()
     arguments.input_visibility, arguments.output_visibility, arguments.param_visibility = "private", "public", "fixed"
     arguments.input_scale = arguments.param_scale = job["scale"]
+    for name, value in job["arguments"].items():
+        setattr(arguments, name, value)
     model, settings = job["onnx"], str(folder / "settings.json")
     rows = _inputs(job)
     _write_data(folder / "calibration.json", *rows[:CALIBRATION_ROWS])

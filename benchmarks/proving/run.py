@@ -2,8 +2,8 @@
 """EZKL and proofmesh on the same models: `python -m benchmarks.proving.run [--models a,b] [--minutes N] [--sides s]`.
 
 Installs EZKL and the training tools into build/bench-ezkl, trains the models, measures both sides one model after
-the other, and writes build/bench/proving.json, docs/benchmarks/proving.md and its plot. `--sides ezkl` or
-`--sides proofmesh` measures one side again and keeps the other's figures; ratios are taken only of what one run
+the other, and writes build/bench/proving.json, docs/benchmarks/proving.md and its plot. `--sides ezkl`,
+`ezkl-tuned` or `proofmesh` measures one side again and keeps the other's figures; ratios are taken only of what one run
 measured. Wants a machine that does nothing else: about an hour.
 """
 
@@ -32,7 +32,7 @@ PACKAGES = (
     "ezkl==23.0.5", "torch==2.13.0", "onnx==1.23.2", "onnxruntime==1.32.0", "scikit-learn==1.9.1",
     "skl2onnx==1.20.0", "matplotlib==3.11.2",
 )  # fmt: skip
-SIDES = ("ezkl", "proofmesh")
+SIDES = ("ezkl", "ezkl-tuned", "proofmesh")
 Fields = dict[str, Any]
 
 
@@ -50,7 +50,7 @@ def main() -> None:
     run = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     for model in chosen:
         for side in SIDES:
-            if side in options.sides.split(","):
+            if side in options.sides.split(",") and _applies(side, model):
                 entry = result["models"].setdefault(model.name, {})
                 entry[side] = _measure(side, model, entry, options.minutes * 60) | {"run": run}
                 print(f"{model.name} {side}: {entry[side]['status']}", file=sys.stderr, flush=True)
@@ -75,9 +75,13 @@ def prepare(models: list[BenchmarkModel]) -> None:
     subprocess.run(training, check=True, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=sys.stderr)
 
 
+def _applies(side: str, model: BenchmarkModel) -> bool:
+    return side != "ezkl-tuned" or model.name in ezkl_side.TUNED_MODELS
+
+
 def _measure(side: str, model: BenchmarkModel, entry: Fields, seconds: float) -> Fields:
-    if side == "ezkl":
-        return ezkl_side.measure(model, BUILD, seconds)
+    if side != "proofmesh":
+        return ezkl_side.measure(model, BUILD, seconds, tuned=side == "ezkl-tuned")
     error = entry.get("ezkl", {}).get("max_error")
     return mesh_side.measure(model, BUILD, error, seconds)
 
