@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from protocol.errors import UndeterminedOutputError
-from proving.constraints.determinism import undetermined
+from proving.constraints.determinism_statement import require_determined
 from proving.constraints.emit import EmittedCircuit, emit
 from proving.constraints.files import r1cs_bytes
 from proving.constraints.system import ConstraintSystem
@@ -54,7 +53,7 @@ def compile_model(model: bytes, settings: ModelSettings) -> CompiledModel:
     graph = import_model(model)
     program = quantise(graph, settings)
     emitted = emit(program)
-    _require_determined(emitted)
+    require_determined(emitted)
     layout = layout_of(program)
     digest = hashlib.sha256(hashlib.sha256(r1cs_bytes(emitted.system)).digest() + layout.digest()).digest()
     return CompiledModel(graph, program, emitted, layout, Evaluator(program), digest)
@@ -64,11 +63,3 @@ def with_parameters(model: CompiledModel, values: Sequence[int]) -> CompiledMode
     """Return the same circuit with other private weights (unsigned, in the order of its parameters)."""
     program = replace(model.program, parameter_values=np.array(values, dtype=np.int64))
     return replace(model, program=program, evaluator=Evaluator(program, model.evaluator.bounds))
-
-
-def _require_determined(emitted: EmittedCircuit) -> None:
-    """Refuse a circuit in which what a prover chooses does not fix the rest of the statement."""
-    outputs = range(1, emitted.public.statement + 1)
-    loose = undetermined(emitted.system, emitted.free, outputs)
-    if loose:
-        raise UndeterminedOutputError(f"Public inputs {', '.join(map(str, loose[:8]))} are not determined.")
