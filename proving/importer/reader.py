@@ -189,6 +189,16 @@ def element_count(tensor: TensorProto) -> int:
     return count
 
 
+def element_bytes(kind: int) -> int:
+    """Return how many bytes an element of a type takes in raw data; 0 for types of which several share a byte."""
+    if kind not in FLOATS | INTEGERS | {BOOLEAN}:
+        return 0
+    return 0 if kind in PACKED else int(onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize)
+
+
+PACKED = frozenset({TensorProto.INT4, TensorProto.UINT4, TensorProto.INT2, TensorProto.UINT2})
+
+
 def fixed(tensor: TensorProto, trained: bool = False) -> Fixed:
     """Return a tensor of the file; of floats with several elements none may be NaN or infinite."""
     element_count(tensor)

@@ -59,11 +59,11 @@ def one_score(builder: Builder, node: Node, score: Elements, labels: Fixed, prob
         case "NONE" if probability:
             second = Variable(score)
             first = arithmetic.subtract(builder, number(1.0), second)
-        case "NONE" | "SOFTMAX":
+        case "NONE":
             second = Variable(score)
             first = arithmetic.negate(builder, second)
         case _:
-            raise node.unsupported(f"has post_transform {transform:.20}, which is not supported")
+            raise node.unsupported(f"has post_transform {transform:.20} on one score, where runtimes disagree")
     assert isinstance(first, Variable)
     both = np.concatenate([first.elements, second.elements], axis=1)
     bound = number(0.5 if probability else 0.0)
@@ -72,4 +72,4 @@ def one_score(builder: Builder, node: Node, score: Elements, labels: Fixed, prob
     if len(both) == 1:
         builder.origins[int(builder.refs(above.elements.reshape(-1))[0])] = Origin(Reading.POSITION, both[0])
     label = named(builder, above.elements[:, 0], labels, both[0])
-    return label, Variable(softmax(builder, both) if transform == "SOFTMAX" else both)
+    return label, Variable(both)
