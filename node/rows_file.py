@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from protocol import bounded_json
-from protocol.errors import InputShapeError, UsageError
+from protocol.errors import InputRangeError, InputShapeError, InputTypeError, UsageError
 from proving.inputs import parse_inputs
 from proving.settings import InputRange
 
@@ -33,8 +33,8 @@ def read_rows(path: Path, inputs: Sequence[InputRange]) -> list[tuple[int, ...]]
     for number, record in enumerate(records, 1):
         try:
             rows.append(parse_inputs(inputs, record))
-        except InputShapeError as error:
-            raise InputShapeError(f"Row {number} of {path.name}: {error.message}") from None
+        except (InputShapeError, InputTypeError, InputRangeError) as error:
+            raise type(error)(f"Row {number} of {path.name}: {error.message}") from None
     return rows
 
 

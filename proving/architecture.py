@@ -8,13 +8,14 @@ compiles to the same circuit; that, and that no trained value of the original is
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import onnx
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
 from protocol.errors import PrivateWeightsError
+from proving.fixedpoint.quantise import needed
 from proving.groth16.compiled import CompiledModel, compile_model
 from proving.importer.graph import Graph, Linear
 from proving.importer.model import import_model
@@ -22,7 +23,7 @@ from proving.settings import ModelSettings
 from proving.sparse import Array
 
 OPERANDS = {
-    "Gemm": (1, 2), "MatMul": (0, 1), "Conv": (1, 2), "ConvTranspose": (1, 2), "Add": (0, 1), "Sub": (0, 1),
+    "Gemm": (1, 2), "MatMul": (0, 1), "Conv": (1, 2), "ConvTranspose": (1, 2), "Add": (0, 1),
     "BatchNormalization": (1, 2, 3, 4),
 }
 """Where the operators that are trained take their weights."""
@@ -34,6 +35,10 @@ ATTRIBUTES = {
 }
 
 
+SEEDS = (b"1", b"2", b"3")
+"""Placeholders have 16 random bits: that one is the same under three seeds by chance has the odds 2^-32."""
+
+
 def without_weights(model: bytes, settings: ModelSettings, compiled: CompiledModel) -> bytes:
     """Return the model file with placeholders in place of its trained weights.
 
@@ -41,8 +46,8 @@ def without_weights(model: bytes, settings: ModelSettings, compiled: CompiledMod
         PrivateWeightsError: a trained weight would stay readable, or the circuit depends on more than the
             architecture; the message names the layer.
     """
-    first, second = _replaced(model, b"1"), _replaced(model, b"2")
-    _check_gone(import_model(model), import_model(first), import_model(second))
+    first, *others = (_replaced(model, seed) for seed in SEEDS)
+    _check_gone(import_model(model), [import_model(each) for each in (first, *others)])
     if compile_model(first, settings).circuit_hash != compiled.circuit_hash:
         raise PrivateWeightsError("The circuit of this model depends on its weights, so they cannot be private.")
     return first
@@ -83,29 +88,39 @@ def _replace_attribute(node: NodeProto, attribute: AttributeProto, seed: bytes, 
 
 def _placeholder(seed: bytes, name: str, like: Array) -> Array:
     """Return numbers from 1/16 to 1/8: none is zero, none fits worse than the weights of a trained model."""
-    drawn = hashlib.shake_256(seed + name.encode()).digest(like.size)
-    values = (np.frombuffer(drawn, dtype=np.uint8).astype(like.dtype) + 256) / 4096
-    return values.reshape(like.shape)
+    drawn = hashlib.shake_256(seed + name.encode()).digest(2 * like.size)
+    values = (np.frombuffer(drawn, dtype="<u2").astype(np.float64) + 65536) / 2**20
+    return values.astype(like.dtype).reshape(like.shape)
 
 
-def _check_gone(original: Graph, first: Graph, second: Graph) -> None:
-    """Refuse where a trained value is the same under two sets of placeholders: then it is not a placeholder."""
-    labels = original.labels or tuple(str(ref) for ref in range(len(original.nodes)))
-    if not len(original.nodes) == len(first.nodes) == len(second.nodes):
-        raise PrivateWeightsError("The shape of this model depends on its weights, so they cannot be private.")
-    trained = 0
-    for label, *nodes in zip(labels, original.nodes, first.nodes, second.nodes, strict=True):
-        if not isinstance(nodes[0], Linear) or not nodes[0].trained:
-            continue
-        trained += 1
-        one, other = nodes[1], nodes[2]
-        assert isinstance(one, Linear) and isinstance(other, Linear)
-        if _same(one.matrix.values, other.matrix.values) or _same(one.bias, other.bias):
-            raise PrivateWeightsError(f"The weights of layer {label!r} would stay readable in the model file.")
+def _check_gone(original: Graph, replaced: Sequence[Graph]) -> None:
+    """Refuse where a trained value is the same under all sets of placeholders: then it is not a placeholder."""
+    trained = _trained(original)
     if not trained:
         raise PrivateWeightsError("The model has no layer with trained weights.")
+    others = [_trained(graph) for graph in replaced]
+    if any(len(each) != len(trained) for each in others):
+        raise PrivateWeightsError("The shape of this model depends on its weights, so they cannot be private.")
+    for index, (label, _) in enumerate(trained):
+        layers = [each[index][1] for each in others]
+        if _same([each.matrix.values for each in layers]) or _same([each.bias for each in layers]):
+            raise PrivateWeightsError(f"The weights of layer {label!r} would stay readable in the model file.")
 
 
-def _same(one: Array, other: Array) -> bool:
-    """Say whether a value other than zero is equal in both."""
-    return one.shape != other.shape or bool(np.any((one == other) & (one != 0)))
+def _trained(graph: Graph) -> list[tuple[str, Linear]]:
+    """Return the layers with trained weights in front of the scores, each with its name."""
+    found = []
+    for ref in needed(graph.nodes, graph.head.scores):
+        node = graph.nodes[ref]
+        if isinstance(node, Linear) and node.trained:
+            found.append((graph.labels[ref] if graph.labels else str(ref), node))
+    return found
+
+
+def _same(sets: Sequence[Array]) -> bool:
+    """Say whether a value other than zero is equal in all."""
+    first, *others = sets
+    if any(each.shape != first.shape for each in others):
+        return True
+    equal = np.logical_and.reduce([first == each for each in others])
+    return bool(np.any(equal & (first != 0)))
