@@ -10,7 +10,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-check test check sim sim-campaign figures fresh clean lock install-demo install-dev
+.PHONY: help demo demo-check test test-models test-ezkl test-ray soundness check sim sim-campaign figures bench-proving
+.PHONY: fresh clean lock install-demo install-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +28,20 @@ test: install-dev ## all tests: Python and Solidity
 	$(PY) -m pytest -n 2 --dist loadgroup --junitxml=build/pytest.xml $(PYTEST_ARGS)
 	$(PY) -m contracts.forge
 
+test-models: install-dev ## train, compile, prove and verify on-chain every model of tests/models.toml (15 min, PyTorch)
+	@mkdir -p build
+	$(PY) examples/models/run.py --json build/models.json
+
+test-ezkl: install-dev ## one model through EZKL, which is installed into build/bench-ezkl
+	$(PY) -c "from benchmarks.proving.run import prepare; prepare([])"
+	$(PY) -m pytest tests/proving/backends/test_ezkl.py
+
+test-ray: install-dev ## proofs on a Ray cluster of two nodes, one of which is killed; installed into build/ray
+	@scripts/test_ray.sh
+
+soundness: install-dev ## a long search for second witnesses and surviving compiler mutants
+	SOUNDNESS_SCALE=20 $(PY) -m pytest -n 2 tests/proving/soundness
+
 check: install-dev ## ruff and mypy --strict
 	$(PY) -m ruff check .
 	$(PY) -m mypy
@@ -40,6 +55,10 @@ sim-campaign: install-demo ## 200 simulated markets of 8 nodes and 20 jobs; fail
 figures: install-dev ## measure what the docs quote; writes build/figures.json
 	@mkdir -p build
 	$(PY) benchmarks/figures.py
+
+bench-proving: install-dev ## EZKL and proofmesh on the same models; an hour or more on a quiet machine
+	@mkdir -p build
+	$(PY) -m benchmarks.proving.run
 
 fresh: ## clone HEAD to a temporary folder; empty HOME, no compiler; then demo, demo-check, test
 	@scripts/fresh.sh

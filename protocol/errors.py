@@ -471,7 +471,7 @@ class UndeterminedOutputError(ModelError):
     """The inputs do not determine an output of the circuit, so a prover could prove another one."""
 
     code = "PM-MDL-010"
-    remedy = "Do not use this circuit; report the model and its settings, since the compiler should not make such a one."
+    remedy = "Do not use this circuit; report the model and its settings: the compiler should not make such a one."
 
 
 class MalformedCircuitError(ModelError):

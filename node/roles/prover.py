@@ -205,7 +205,7 @@ class ProverRole:
             opened = self._opened(order_hash)
             folder = self._node.bundles.folder_of_program(effect.order.program_id)
             result = await self._node.workers.run(
-                witness_in_worker, folder, opened.values, opened.secrets
+                witness_in_worker, folder, opened.values, opened.secrets, key=folder
             )
         except WorkerDiedError:
             raise  # not the input's fault: tried again in a new worker
@@ -222,7 +222,7 @@ class ProverRole:
             opened = self._opened(order_hash)
             folder = self._node.bundles.folder_of_program(effect.order.program_id)
             result: Proved = await self._node.workers.run(
-                prove_in_worker, folder, opened.values, opened.secrets, effect.binding
+                prove_in_worker, folder, opened.values, opened.secrets, effect.binding, key=folder
             )
         except WorkerDiedError:
             raise  # not the program's fault: tried again in a new worker

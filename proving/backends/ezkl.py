@@ -125,6 +125,12 @@ class Ezkl:
         }, sort_keys=True).encode()  # fmt: skip
         return KeyPair(folder / "key.pk", digest, verifying, hashlib.sha256(verifying).digest(), dev=True)
 
+    def statement(
+        self, compiled: Compiled, inputs: Sequence[int], secrets: Secrets, binding: int
+    ) -> tuple[int, ...]:
+        """Refuse: EZKL's statements are for local proofs, which nobody promises beforehand."""
+        raise ProvingError("EZKL's statements come with their proofs; use `proofmesh prove`.")
+
     def prove(
         self, compiled: Compiled, keys: KeyPair, inputs: Sequence[int], secrets: Secrets, binding: int
     ) -> Proved:

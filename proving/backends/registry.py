@@ -28,7 +28,13 @@ def _circom() -> Backend:
     return backend()
 
 
-BUILT_IN: Mapping[str, Callable[[], Backend]] = {"groth16": _groth16, "circom": _circom}
+def _ezkl() -> Backend:
+    from proving.backends.ezkl import backend
+
+    return backend()
+
+
+BUILT_IN: Mapping[str, Callable[[], Backend]] = {"groth16": _groth16, "circom": _circom, "ezkl": _ezkl}
 """A factory for each, which imports it when it is first asked for."""
 
 

@@ -24,7 +24,10 @@ def witness_of(values: list[int]) -> Array:
 
 def random_system(generator: random.Random) -> tuple[ConstraintSystem, Array]:
     """Return rows over numbers of all sizes, about half of which hold."""
-    pick = lambda: generator.choice([*EDGES, generator.randrange(-9, 9), generator.randrange(R)])  # noqa: E731
+
+    def pick() -> int:
+        return generator.choice([*EDGES, generator.randrange(-9, 9), generator.randrange(R)])
+
     values = [1, *(pick() for _ in range(8))]
     sides: tuple[list[dict[int, int]], ...] = ([], [], [])
     for _ in range(12):

@@ -66,7 +66,7 @@ def test_a_layer_costs_a_product_for_each_word_and_input_and_a_row_for_each_grou
 
 def test_layers_that_share_weights_share_words() -> None:
     nodes = [*dense(2), Rescale(5, 2, relu=True)]
-    again = [
+    again: list[Node] = [
         Gather((1,), np.array([0, 1, 2, 3, 4, 5])),
         Gather((6, 0), np.array([0, 1, 2, 0, 1, 2])),
         Multiply(7, 8),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
@@ -18,6 +19,7 @@ from proving.statement.commitment import Secrets
 from proving.statement.emit import given as prover_values
 from proving.statement.opening import (
     Disclosure,
+    Statement,
     disclose,
     open_committed,
     open_predicate,
@@ -104,7 +106,7 @@ def test_an_output_is_opened_in_its_own_way_only() -> None:
     disclosure = Disclosure(1, 2)
     for reveal in Reveal:
         statement = made(reveal).statement(RAW)
-        openings = {
+        openings: dict[Reveal, Callable[[Statement], object]] = {
             Reveal.PUBLIC: lambda s: open_public(s),
             Reveal.PREDICATE: lambda s: open_predicate(s),
             Reveal.SEALED: lambda s: unseal(s, disclosure),

@@ -64,7 +64,8 @@ def circuit(kind: str, fixed: bool, spec: OutputSpec) -> Compiled:
 
 
 def raw_of(row: np.ndarray, fixed: bool) -> list[int]:
-    return (row.astype(np.float64) * 2**FRACTION).astype(np.int64).tolist() if fixed else places(row).tolist()
+    raw = (row.astype(np.float64) * 2**FRACTION).astype(np.int64) if fixed else places(row)
+    return [int(each) for each in raw]
 
 
 @pytest.mark.parametrize("kind", ["forest", "boosting", "scaled", "three classes"])
