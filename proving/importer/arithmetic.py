@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from protocol.errors import ModelTooLargeError
+from protocol.errors import ModelTooLargeError, WeightError
 from proving.importer.builder import Builder
 from proving.importer.graph import Compare, Comparison, Divide, Function, Maximum, Multiply, Rounding, Select
 from proving.importer.limits import MAX_ELEMENTS
@@ -37,8 +37,7 @@ def common_shape(*values: Value) -> tuple[int, ...]:
 def fold(operation: Callable[..., Any], *values: Fixed, kind: int | None = None) -> Fixed:
     """Compute on known numbers."""
     common_shape(*values)
-    with np.errstate(all="ignore"):
-        found = np.asarray(operation(*(each.values for each in values)))
+    found = np.asarray(operation(*(each.values for each in values)))
     return Fixed(found, values[0].type if kind is None else kind, any(each.trained for each in values))
 
 
@@ -124,9 +123,7 @@ def divide(builder: Builder, left: Value, right: Value) -> Value:
     if isinstance(left, Fixed) and isinstance(right, Fixed):
         return fold(_cut_quotient if whole else np.divide, left, right)
     if isinstance(right, Fixed) and not whole:
-        with np.errstate(all="ignore"):
-            inverse = 1.0 / right.numbers
-        return multiply(builder, left, Fixed(inverse, right.type, right.trained))
+        return multiply(builder, left, Fixed(1.0 / right.numbers, right.type, right.trained))
     shape = common_shape(left, right)
     if isinstance(left, Fixed) and not whole:
         assert isinstance(right, Variable)
@@ -295,6 +292,8 @@ def cast(builder: Builder, value: Value, kind: int) -> Value:
         if kind == BOOLEAN:
             return Fixed(value.values != 0, kind)
         if kind in INTEGERS:
+            if not bool((np.abs(value.numbers) < 2.0**63).all()):
+                raise WeightError(f"A number in {builder.label:.80} is beyond the integers that it becomes.")
             return Fixed(np.trunc(value.numbers).astype(np.int64), kind, value.trained)
         return Fixed(value.numbers, kind, value.trained)
     if kind == BOOLEAN and value.type != BOOLEAN:

@@ -47,10 +47,10 @@ class Linear:
     """`y = matrix @ concat(sources) + bias`: dense and convolution layers, normalisation, sums, averages, + and -.
 
     `trained`: matrix and bias are the model's weights (what `weights: private` hides), not structure.
-    `tied[e]` numbers the parameter behind entry e (a kernel's weight occurs many times); -1: entry e is structure
-    all the same (the ones in front of a bias); None: each its own. `bias_tied` likewise for the bias, with numbers of
-    its own. Entries and biases of one number have one value. Where `trained`, the matrix keeps its zeros: the places
-    of its entries are architecture, their values are not.
+    `tied[e]` numbers the parameter behind entry e (a kernel's weight occurs many times); None: each its own.
+    `bias_tied` likewise for the bias, with numbers of its own; -1: this output has no bias, and its offset is 0.
+    Entries and biases of one number have one value. Where `trained`, the matrix keeps its zeros: the places of its
+    entries are architecture, their values are not. It may have no entries at all: a learnt vector.
     """
 
     sources: tuple[Ref, ...]

@@ -39,13 +39,14 @@ def import_model(data: bytes) -> Graph:
     model = read(data)
     _check_operators(model)
     builder = Builder()
-    values = _inputs(builder, model)
-    failures: list[str] = []
-    for node in model.nodes:
-        _import_node(builder, node, values, failures)
-    if failures:
-        raise UnsupportedOperatorError(_listed(failures))
-    return _graph(builder, model, values)
+    with np.errstate(all="ignore"):  # what is not finite is refused where it enters the graph
+        values = _inputs(builder, model)
+        failures: list[str] = []
+        for node in model.nodes:
+            _import_node(builder, node, values, failures)
+        if failures:
+            raise UnsupportedOperatorError(_listed(failures))
+        return _graph(builder, model, values)
 
 
 def _check_operators(model: ModelFile) -> None:

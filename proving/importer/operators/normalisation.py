@@ -26,8 +26,7 @@ def _batch(call: Call) -> Value:
     scale, bias, mean, variance = (call.constant(index) for index in range(1, 5))
     if len(value.shape) < 2 or any(each.shape != (value.shape[1],) for each in (scale, bias, mean, variance)):
         raise node.malformed("has statistics that do not fit its channels")
-    with np.errstate(all="ignore"):
-        factors = scale.numbers / np.sqrt(variance.numbers + node.number("epsilon", 1e-5))
+    factors = scale.numbers / np.sqrt(variance.numbers + node.number("epsilon", 1e-5))
     offsets = bias.numbers - mean.numbers * factors
     trained = any(each.trained for each in (scale, bias, mean, variance))
     channel = np.broadcast_to(np.arange(value.shape[1]).reshape(-1, *(1,) * (len(value.shape) - 2)),

@@ -145,3 +145,21 @@ def test_the_maximum_is_taken_before_relu(between: bool) -> None:
 def test_a_relu_that_others_read_stays_where_it_is() -> None:
     graph = pooling(between=False, shared=True)
     assert [type(each) for each in maximum_before_relu(graph).nodes] == [type(each) for each in graph.nodes]
+
+
+def test_a_learnt_offset_is_parameters_and_a_structural_sum() -> None:
+    data = model([helper.make_node("Relu", ["X"], ["a"]), helper.make_node("Sub", ["a", "w"], ["b"]),
+                  helper.make_node("Relu", ["b"], ["out"])], (1, 3), [tensor("w", [0.5, -1.0, 2.0])])
+    graph = agree(data.SerializeToString(), np.array([[1.0, 2.0, 3.0]], dtype=np.float32))
+    vector, total = layers(graph)
+    assert vector.trained and not len(vector.matrix.indices) and vector.bias.tolist() == [-0.5, 1.0, -2.0]
+    assert not total.trained and set(total.matrix.values.tolist()) == {1.0} and not total.bias.any()
+
+
+@given(st.integers(0, 2**31), st.integers(0, 2), st.booleans(), st.booleans())
+@settings(max_examples=10, deadline=None)
+def test_every_entry_of_a_trained_layer_is_a_parameter(seed: int, pads: int, scaled: bool, pooled: bool) -> None:
+    graph = agree(network(seed, pads=pads, scaled=scaled, pooled=pooled), IMAGE, tolerance=1e-4)
+    for layer in filter(lambda each: each.trained, layers(graph)):
+        assert layer.tied is None or bool((layer.tied >= 0).all())
+        assert layer.bias_tied is None or not layer.bias[layer.bias_tied < 0].any()
