@@ -116,7 +116,8 @@ class BundleStore:
         known = self.audit_of(bundle.id)
         if known is not None:
             return known
-        return self.remember(await workers.run(audit_folder, str(bundle.folder), bundle.id, self._powers_of_tau))
+        folder = str(bundle.folder)
+        return self.remember(await workers.run(audit_folder, folder, bundle.id, self._powers_of_tau, key=folder))
 
     def audit_here(self, bundle: Bundle) -> AuditResult:
         """Audit a loaded bundle in this process, again if it was audited before, and keep the result.

@@ -13,6 +13,7 @@ from node.calibration import bid_estimate, read_calibration
 from node.runtime import Node
 from protocol.errors import BundleUnavailableError, ProofmeshError
 from proving.private_weights import require_weights
+from proving.prover import warm_up
 
 RETRY_SECONDS = 2.0
 LONGEST_RETRY = 60.0
@@ -48,6 +49,7 @@ async def _serve(node: Node, store: BundleStore, bundle_id: bytes) -> None:
     except ProofmeshError as error:
         log.error("bundle refused", bundle=bundle_id.hex(), code=error.code, reason=error.message)
         return
+    await _warm(node, str(bundle.folder))
     proving_ms = bid_estimate(audit.proving_ms, bundle.manifest.domain, read_calibration(node.settings.data_dir))
     node.serve(audit.program_id, proving_ms)
     log.info(
@@ -56,3 +58,19 @@ async def _serve(node: Node, store: BundleStore, bundle_id: bytes) -> None:
         program=audit.program_id.hex()[:16],
         proving_ms=proving_ms,
     )
+
+
+async def _warm(node: Node, folder: str) -> None:
+    """Let each worker load the program, so that no job waits for a process to start and a key to be read."""
+    workers = node.context.workers
+
+    async def load() -> None:
+        try:
+            await workers.run(warm_up, folder, key=folder)
+        except ProofmeshError as error:
+            log.warning("a worker is not warm", code=error.code)
+
+    async with trio.open_nursery() as nursery:
+        # As many at once as there are workers: each takes one that is free.
+        for _ in range(workers.size):
+            nursery.start_soon(load)

@@ -8,12 +8,13 @@ when a process first meets it, and then kept; bundles are content-addressed, so 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
 
-from protocol.errors import AuditError
+from protocol.errors import AuditError, ProvingError
 from proving.backends.base import Backend, Compiled, Proved
 from proving.backends.registry import get
 from proving.bundle import Bundle
@@ -80,6 +81,17 @@ def with_weights(bundle: Bundle, compiled: Compiled) -> tuple[Compiled, int]:
         return compiled, 0
     weights = read_weights(weights_path(bundle.folder), len(compiled.circuit.program.parameter_values))
     return replace(compiled, circuit=with_parameters(compiled.circuit, weights.values)), weights.blinding
+
+
+def warm_up(bundle_dir: Path | str) -> None:
+    """Load a bundle, and compute one witness, whose first time draws Poseidon's constants; raises as `load`."""
+    loaded = load(bundle_dir)
+    manifest = loaded.bundle.manifest
+    groups = [1] * (len(manifest.statement_layout.groups) - 1)
+    lowest = [each.low for each in manifest.inputs for _ in range(each.count)]
+    with suppress(ProvingError):
+        # Not every circuit has a witness for the lowest inputs; then there is nothing to warm.
+        loaded.backend.statement(loaded.compiled, lowest, loaded.completed(Secrets(1, 1, tuple(groups))), 0)
 
 
 def witness(bundle_dir: Path | str, inputs: Sequence[int], secrets: Secrets) -> WitnessResult:
