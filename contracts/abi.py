@@ -104,6 +104,12 @@ def decode_values(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
     return tuple(_plain(parse(name), value) for name, value in zip(types, values, strict=True))
 
 
+def error_name(contract: ContractName, selector: bytes) -> str:
+    """Return the name of an error by its selector, or the selector in hex."""
+    found = artifact(contract).errors.get(selector)
+    return found.name if found is not None else "0x" + selector.hex()
+
+
 def _plain(kind: ABIType, value: Any) -> Any:
     if kind.is_array:
         return tuple(_plain(kind.item_type, item) for item in value)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.abi import CONTRACTS, ContractName, Entry, artifact, decode_values
+from contracts.abi import CONTRACTS, ContractName, Entry, artifact, decode_values, error_name
 from contracts.bindings import award_from_tuple
 from contracts.model import BURNED
+from contracts.payments import decode_payment
 from contracts.records import ModelRecord, Payment
 from protocol.structs import Award
 
@@ -75,6 +76,14 @@ class Settled:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """A job of a batch was not settled, for the reason of this error of the Escrow."""
+
+    order_hash: bytes
+    reason: str
+
+
+@dataclass(frozen=True)
 class Expired:
     """Nobody settled a locked order: the client has its reservation back, the collateral is burned."""
 
@@ -108,7 +117,9 @@ class ModelPublished:
     record: ModelRecord
 
 
-EscrowEvent = Deposited | WithdrawalRequested | Withdrawn | CancelRequested | Locked | Settled | Expired
+EscrowEvent = (
+    Deposited | WithdrawalRequested | Withdrawn | CancelRequested | Locked | Settled | Skipped | Expired
+)
 Event = EscrowEvent | ProgramRegistered | ModelPublished
 
 _BUILD: dict[str, Callable[..., Event]] = {
@@ -119,9 +130,10 @@ _BUILD: dict[str, Callable[..., Event]] = {
     "Locked": lambda order_hash, client, prover, award_hash, award, reserved, collateral: Locked(
         order_hash, client, prover, award_hash, award_from_tuple(award), reserved, collateral
     ),
-    "Settled": lambda order_hash, program_id, client, payment, outputs: Settled(
-        order_hash, program_id, client, Payment(*payment), outputs
+    "Settled": lambda order_hash, program_id, client, payment: Settled(
+        order_hash, program_id, client, *decode_payment(payment)
     ),
+    "Skipped": lambda order_hash, reason: Skipped(order_hash, error_name("Escrow", reason)),
     "Expired": Expired,
     "ProgramRegistered": ProgramRegistered,
     "ModelPublished": lambda model_id, publisher, program_id, record: ModelPublished(

@@ -5,6 +5,12 @@ Same calls, same refusals (by the name of the Solidity error), same balances to 
 argument. What the model does not know is cryptography: whether a signature and a proof are valid is told
 to it. `EscrowModel` is mutable because it plays the part of the chain; a refused call changes nothing.
 
+I1  Conservation: what the Escrow owes is all balances and what locks hold.
+I2  Nobody is credited by a settlement without a valid proof that names payout and settler.
+I3  An order is paid at most once.
+I4  An order that expired is never settled, and one that was settled never expires.
+I5  A balance falls only by its owner's signature or call, or by the owner's missed promise.
+
 | state of the order | lock | settle | settle_voided | expire | request_cancel |
 | --- | --- | --- | --- | --- | --- |
 | open | -> locked | -> settled | NotLocked | NotLocked | -> cancelling |
@@ -17,6 +23,8 @@ to it. `EscrowModel` is mutable because it plays the part of the chain; a refuse
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 from protocol.scalars import MAX_AMOUNT, ZERO_ADDRESS
@@ -62,6 +70,22 @@ class Finished:
 
 OrderLife = Open | Cancelling | LockedBy | Finished
 
+MAX_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One settlement: what the chain is told, and whether signature and proof would be found good."""
+
+    order_hash: bytes
+    order: Order
+    award: Award
+    settler: bytes
+    locking: Award | None = None
+    """The award that locked the order, if another one settles it."""
+    signed: bool = True
+    proved: bool = True
+
 
 @dataclass
 class EscrowModel:
@@ -77,7 +101,7 @@ class EscrowModel:
     """Wei inside locks."""
 
     def total(self) -> int:
-        """Return what the Escrow owes: balances and locks (INV-2)."""
+        """Return what the Escrow owes: balances and locks (I1)."""
         return sum(self.balances.values()) + self.held
 
     def deposit(self, account: bytes, amount: int) -> None:
@@ -119,7 +143,6 @@ class EscrowModel:
         """Reserve the client's payment and the prover's collateral."""
         _require(sender == award.prover, "NotProver")
         _require_terms(order_hash, order, award)
-        self._publisher(order)
         self._require_open(now, order_hash)
         _require(now <= award.lock_by, "LockTooLate")
         _require(now < award.promise_at, "PromiseMissed")
@@ -135,56 +158,31 @@ class EscrowModel:
         self.held += reserved + order.collateral
         self.orders[order_hash] = LockedBy(award)
 
-    def settle(
-        self,
-        now: int,
-        sender: bytes,
-        order_hash: bytes,
-        order: Order,
-        award: Award,
-        settler: bytes,
-        *,
-        signed: bool = True,
-        proved: bool = True,
-    ) -> None:
-        """Pay for a proof, directly or from the lock of this very award."""
-        life = self._life(order_hash)
-        publisher = self._require_payable(life, order_hash, order, award, proved)
-        needed = award.price + order.verifier_fee
-        if isinstance(life, LockedBy):
-            _require(life.award == award, "LockedByAnotherAward")
-            self._unlock(now, order, award, award, late=now > award.promise_at)
-        else:
-            self._require_open(now, order_hash)
-            _require_in_time(now, order, award)
-            _require(signed, "BadSignature")
-            _require(self.balances[order.client] >= needed, "InsufficientBalance")
-            self.balances[order.client] -= needed
-        self._pay(order_hash, order, award, publisher, sender, settler)
+    def settle(self, now: int, sender: bytes, claim: Claim) -> None:
+        """Pay for a proof: directly, from the lock of this very award, or from a voided lock."""
+        self._require_payable(now, claim)
+        _require(claim.proved, "ProofInvalid")
+        self._pay(now, sender, claim)
 
-    def settle_voided(
-        self,
-        now: int,
-        sender: bytes,
-        order_hash: bytes,
-        order: Order,
-        award: Award,
-        settler: bytes,
-        locking: Award,
-        *,
-        signed: bool = True,
-        proved: bool = True,
-    ) -> None:
-        """Settle by another award, cheaper or dearer, an order whose lock missed its promise."""
-        life = self._life(order_hash)
-        publisher = self._require_payable(life, order_hash, order, award, proved)
-        _require_locked_by(life, locking)
-        _require(now > locking.promise_at, "LockStillHolds")
-        _require_in_time(now, order, award)
-        _require(signed, "BadSignature")
-        _require(self.balances[order.client] >= award.price - locking.price, "InsufficientBalance")
-        self._unlock(now, order, locking, award, late=True)
-        self._pay(order_hash, order, award, publisher, sender, settler)
+    def settle_batch(self, now: int, sender: bytes, claims: Sequence[Claim]) -> tuple[str | None, ...]:
+        """Pay every claim that is live; return for each None or why it was skipped. One bad proof among
+        those that are live fails all."""
+        _require(len(claims) <= MAX_BATCH, "BatchTooLarge")
+        after = deepcopy(self)
+        refusals: list[str | None] = []
+        for claim in claims:
+            try:
+                after._require_payable(now, claim)
+            except Refused as refused:
+                refusals.append(refused.reason)
+                continue
+            after._pay(now, sender, claim)
+            refusals.append(None)
+        _require(None in refusals, "NothingLive")
+        live = [claim for claim, refusal in zip(claims, refusals, strict=True) if refusal is None]
+        _require(all(claim.proved for claim in live), "ProofInvalid")
+        vars(self).update(vars(after))
+        return tuple(refusals)
 
     def expire(self, now: int, order_hash: bytes, order: Order, locking: Award) -> None:
         """Give the client its reservation back after the final deadline; burn the collateral."""
@@ -196,19 +194,32 @@ class EscrowModel:
         self.balances[BURNED] += order.collateral
         self.orders[order_hash] = Finished("AlreadyExpired")
 
-    def _require_payable(
-        self, life: OrderLife, order_hash: bytes, order: Order, award: Award, proved: bool
-    ) -> bytes:
+    def _require_payable(self, now: int, claim: Claim) -> None:
+        """Everything but the proof."""
+        life, order, award, locking = self._life(claim.order_hash), claim.order, claim.award, claim.locking
         _require_unfinished(life)
-        _require_terms(order_hash, order, award)
-        _require(proved, "ProofInvalid")
-        return self._publisher(order)
+        _require_terms(claim.order_hash, order, award)
+        self._publisher(order)
+        needed = 0
+        if locking is not None:
+            _require_locked_by(life, locking)
+            _require(now > locking.promise_at, "LockStillHolds")
+            needed = award.price - locking.price
+        elif isinstance(life, LockedBy):
+            _require(life.award == award, "LockedByAnotherAward")
+            _require(now <= max(award.promise_at, order.final_by), "FinalMissed")
+            return
+        else:
+            self._require_open(now, claim.order_hash)
+            needed = award.price + order.verifier_fee
+        _require_in_time(now, order, award)
+        _require(claim.signed, "BadSignature")
+        _require(self.balances[order.client] >= needed, "InsufficientBalance")
 
-    def _unlock(self, now: int, order: Order, locking: Award, award: Award, *, late: bool) -> None:
+    def _unlock(self, order: Order, locking: Award, award: Award, *, late: bool) -> None:
         """Empty the lock: the client's balance takes the difference in price, up or down; the collateral goes
         back, or is split into bounty and burnt."""
         if late:
-            _require(now <= order.final_by, "FinalMissed")
             bounty = order.collateral // 4
             self.balances[award.payout] += bounty
             self.balances[BURNED] += order.collateral - bounty
@@ -217,14 +228,19 @@ class EscrowModel:
         self.balances[order.client] += locking.price - award.price
         self.held -= locking.price + order.verifier_fee + order.collateral
 
-    def _pay(
-        self, order_hash: bytes, order: Order, award: Award, publisher: bytes, sender: bytes, settler: bytes
-    ) -> None:
+    def _pay(self, now: int, sender: bytes, claim: Claim) -> None:
+        order, award = claim.order, claim.award
+        if claim.locking is not None:
+            self._unlock(order, claim.locking, award, late=True)
+        elif isinstance(self._life(claim.order_hash), LockedBy):
+            self._unlock(order, award, award, late=now > award.promise_at)
+        else:
+            self.balances[order.client] -= award.price + order.verifier_fee
         royalty = award.price * order.royalty_bps // 10_000
         self.balances[award.payout] += award.price - royalty
-        self.balances[publisher] += royalty
-        self.balances[settler if sender == settler else award.payout] += order.verifier_fee
-        self.orders[order_hash] = Finished("AlreadySettled")
+        self.balances[self._publisher(order)] += royalty
+        self.balances[claim.settler if sender == claim.settler else award.payout] += order.verifier_fee
+        self.orders[claim.order_hash] = Finished("AlreadySettled")
 
     def _publisher(self, order: Order) -> bytes:
         publisher, royalty_bps = self.publishers.get(order.model_id, (ZERO_ADDRESS, 0))

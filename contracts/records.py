@@ -43,6 +43,16 @@ class Payment:
     burned: int
 
 
+class How(IntEnum):
+    """Out of what a settlement is paid: the client's balance, the lock of its own award (in time or late),
+    or the lock of another award that missed its promise."""
+
+    DIRECT = 0
+    KEPT = 1
+    LATE = 2
+    VOIDED = 3
+
+
 @dataclass(frozen=True)
 class ModelRecord:
     """What a publisher says of a model."""

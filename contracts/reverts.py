@@ -41,6 +41,7 @@ _GROUPS: Mapping[type[ContractRefusal], tuple[str, ...]] = {
         "NotLocked",
         "LockedByAnotherAward",
         "TransferFailed",
+        "NothingLive",
         "ReentrancyGuardReentrantCall",
     ),
     TermsRefusal: (
@@ -54,6 +55,9 @@ _GROUPS: Mapping[type[ContractRefusal], tuple[str, ...]] = {
         "ModelOfAnotherProgram",
         "RoyaltyMismatch",
         "AwardForAnotherOrder",
+        "OrderMalformed",
+        "BatchMalformed",
+        "BatchTooLarge",
         "PriceAboveCap",
     ),
     AuthorityRefusal: ("BadSignature", "NotClient", "NotProver"),

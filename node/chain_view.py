@@ -12,7 +12,7 @@ import trio
 
 from contracts import bindings
 from contracts import events as chain_events
-from contracts.calldata import decode_settlement
+from contracts.calldata import decode_settlements
 from contracts.records import ModelRecord, Settlement
 from contracts.reverts import contract_error
 from market.events import ChainExpired, ChainLocked, ChainSettled, JobEvent
@@ -141,20 +141,23 @@ class ChainView:
                 found.append(event)
         return found
 
-    async def settlement_of(self, transaction_hash: bytes) -> tuple[Settlement, int]:
-        """Return (settlement, block number) of a settling transaction.
+    async def settlement_of(self, order_hash: bytes, transaction_hash: bytes) -> tuple[Settlement, int]:
+        """Return (settlement of the order, block number) of a settling transaction.
 
         Raises:
-            RpcMalformedError: the transaction is unknown, or settles nothing.
+            RpcMalformedError: the transaction is unknown, or does not settle the order.
         """
         found = await self.client.rpc.call("eth_getTransactionByHash", hex_of(transaction_hash))
         if not isinstance(found, dict) or found.get("blockNumber") is None:
             raise RpcMalformedError("The RPC does not know the settling transaction.")
         try:
-            settlement = decode_settlement(parse_bytes(found.get("input"), "call data"))
+            settlements = decode_settlements(self.network, parse_bytes(found.get("input"), "call data"))
         except ValueError as error:
             raise RpcMalformedError(f"The transaction cannot be read: {error}.") from None
-        return settlement, int(found["blockNumber"], 16)
+        for settlement in settlements:
+            if settlement.award.order_hash == order_hash:
+                return settlement, int(found["blockNumber"], 16)
+        raise RpcMalformedError("The transaction settles other orders.")
 
     async def _read(self, data: bytes) -> bytes:
         return await self.client.call(self.network.escrow, data)

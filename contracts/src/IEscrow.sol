@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 pragma solidity ^0.8.28;
 
-import {Award, Order, Payment, Settlement, Status} from "./Types.sol";
+import {Award, Order, Settlement, Status} from "./Types.sol";
 
 /// Events suffice to derive every balance; errors name what a caller did wrong.
 interface IEscrow {
@@ -18,13 +18,15 @@ interface IEscrow {
         uint256 reserved,
         uint256 collateral
     );
+    /// `payment`, packed: award hash (32), statement hash (32), flags (1: bits 0-1 are `How`, bit 2 is set
+    /// if the fee went to the settler), royalty in basis points (2), prover, payout, settler, publisher
+    /// (20 each), price, verifier fee, collateral (16 each); if voided, the prover (20) and the price (16)
+    /// of the lock; then the outputs (32 each). contracts/payments.py reads it.
     event Settled(
-        bytes32 indexed orderHash,
-        bytes32 indexed programId,
-        address indexed client,
-        Payment payment,
-        uint256[] outputs
+        bytes32 indexed orderHash, bytes32 indexed programId, address indexed client, bytes payment
     );
+    /// A job of a batch was not settled, for the reason of this error; it does not hinder the others.
+    event Skipped(bytes32 indexed orderHash, bytes4 reason);
     event Expired(
         bytes32 indexed orderHash,
         address indexed client,
@@ -64,6 +66,10 @@ interface IEscrow {
     error LockedByAnotherAward(bytes32 orderHash);
     error LockStillHolds(uint64 promiseAt);
 
+    error OrderMalformed();
+    error BatchTooLarge(uint256 jobs);
+    error NothingLive();
+
     error LockTooLate(uint64 lockBy);
     error PromiseMissed(uint64 promiseAt);
     error FinalMissed(uint64 finalBy);
@@ -77,6 +83,7 @@ interface IEscrow {
     function lock(Order calldata order, Award calldata award, bytes calldata signature) external;
     function settle(Settlement calldata s) external;
     function settleVoided(Settlement calldata s, Award calldata locking) external;
+    function settleBatch(bytes calldata packed) external returns (bytes4[] memory refusals);
     function expire(Order calldata order, Award calldata locking) external;
 
     function balanceOf(address account) external view returns (uint256);

@@ -34,6 +34,11 @@ interface IRegistry {
 
     function programOf(bytes32 programId) external view returns (Program memory);
 
+    function keyOf(bytes32 programId)
+        external
+        view
+        returns (uint8 proofSystem, bool dev, address keyPointer);
+
     function verifyingKeyOf(bytes32 programId) external view returns (uint256[] memory vk);
 
     function modelOf(bytes32 modelId)

@@ -62,6 +62,16 @@ contract Registry is IRegistry {
         return _programs[programId];
     }
 
+    /// What a settlement needs of a program, from one slot; the words of the key are the pointer's code.
+    function keyOf(bytes32 programId)
+        external
+        view
+        returns (uint8 proofSystem, bool dev, address keyPointer)
+    {
+        Program storage program = _programs[programId];
+        return (program.proofSystem, program.dev, program.keyPointer);
+    }
+
     function verifyingKeyOf(bytes32 programId) external view returns (uint256[] memory vk) {
         if (_programs[programId].proofSystem == 0) revert UnknownProgram(programId);
         return CodeStorage.readWords(_programs[programId].keyPointer);

@@ -8,6 +8,8 @@ interface Vm {
     function deal(address account, uint256 balance) external;
     function addr(uint256 key) external returns (address);
     function sign(uint256 key, bytes32 digest) external returns (uint8 v, bytes32 r, bytes32 s);
+    function snapshotState() external returns (uint256 id);
+    function revertToState(uint256 id) external returns (bool done);
     function expectRevert(bytes4 selector) external;
     function expectPartialRevert(bytes4 selector) external;
 }

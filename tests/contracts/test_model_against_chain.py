@@ -7,21 +7,23 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 from escrow_market import ETHER, WITHDRAWAL_DELAY, Market, account, market
 
-from contracts import bindings
+from contracts import bindings, packing
 from contracts.events import balance_changes
-from contracts.model import BURNED, EscrowModel, Refused
+from contracts.model import BURNED, Claim, EscrowModel, Refused
+from contracts.packing import BatchJob
+from contracts.records import Settlement
 from contracts.reverts import decode_revert
 from protocol.eip712 import digest
 from protocol.errors import ContractRefusal
 from protocol.signing import Account
 from protocol.structs import Award, Order
 
-CALLS = 80
+CALLS = 140
 NAMES = ("client", "prover", "rival")
 PEOPLE = tuple(account(name) for name in NAMES)
 CLIENT = PEOPLE[0]
@@ -36,6 +38,7 @@ class Call:
     data: bytes
     value: int
     modelled: Callable[[EscrowModel], object]
+    answered: list[object] = field(default_factory=list)
 
 
 @dataclass
@@ -92,7 +95,7 @@ class World:
             settlement = replace(settlement, outputs=(settlement.outputs[0] + 1,))
         prover = next(each for each in PEOPLE if each.address == award.prover)
         sig = settlement.signature
-        facts = {"signed": signed, "proved": proved}
+        claim = Claim(order_hash, order, award, settler, signed=signed, proved=proved)
         calls = {
             "deposit": lambda: Call(
                 "deposit", who, bindings.deposit(), amount, lambda model: model.deposit(who.address, amount)
@@ -115,19 +118,39 @@ class World:
             ),
             "settle": lambda: Call(
                 "settle", who, bindings.settle(settlement), 0,
-                lambda model: model.settle(now, who.address, order_hash, order, award, settler, **facts),
+                lambda model: model.settle(now, who.address, claim),
             ),
             "settle_voided": lambda: Call(
                 "settle_voided", who, bindings.settle_voided(settlement, other), 0,
-                lambda model: model.settle_voided(
-                    now, who.address, order_hash, order, award, settler, other, **facts
-                ),
+                lambda model: model.settle(now, who.address, replace(claim, locking=other)),
             ),
+            "settle_batch": lambda: self.batch(who, settlement, claim, other),
             "expire": lambda: self.expire(order, award),
         }  # fmt: skip
-        weights = (1, 1, 1, 1, 6, 2, 9, 6)  # most paths begin with a lock
+        weights = (1, 1, 1, 1, 9, 3, 6, 1, 6)  # most paths begin with a lock
         return calls[self.draw.choices(tuple(calls), weights)[0]]()
 
+    def batch(self, who: Account, first: Settlement, claim: Claim, other: Award) -> Call:
+        """The same job directly and as a voided lock's; sometimes with a good one of another order."""
+        now, jobs = self.chain.now(), [BatchJob(first), BatchJob(first, other)]
+        claims = [claim, replace(claim, locking=other)]
+        if self.draw.random() < 0.15:
+            order, awards = self.draw.choice(self.jobs[-3:])
+            award = self.draw.choice(awards)
+            jobs.append(BatchJob(self.chain.settlement(CLIENT, order, award, who.address)))
+            claims.append(Claim(digest(self.chain.network, order), order, award, who.address))
+        return Call(
+            "settle_batch", who, packing.settle_batch(jobs), 0,
+            lambda model: model.settle_batch(now, who.address, claims),
+        )  # fmt: skip
+
+    def lock(self, order: Order, awards: tuple[Award, Award]) -> Call:
+        now, award, order_hash = self.chain.now(), awards[0], digest(self.chain.network, order)
+        data = bindings.lock(order, award, CLIENT.sign(self.chain.network, award))
+        return Call(
+            "lock", PEOPLE[1], data, 0,
+            lambda model: model.lock(now, PEOPLE[1].address, order_hash, order, award),
+        )  # fmt: skip
 
     def expire(self, order: Order, award: Award) -> Call:
         now, order_hash = self.chain.now(), digest(self.chain.network, order)
@@ -152,6 +175,8 @@ def test_random_calls_agree(seed: int) -> None:
                 world.new_job()
             seen[_compare(world, world.next_call())] += 1
             chain.set_time(chain.now() + world.draw.choice((0, 0, 0, 7, 40, 90)))
+        world.new_job()
+        seen[_compare(world, world.lock(*world.jobs[-1]))] += 1
         chain.set_time(chain.now() + 1000)
         for order, awards in world.jobs:
             for award in awards:
@@ -161,7 +186,8 @@ def test_random_calls_agree(seed: int) -> None:
             assert chain.balance(owner) == world.model.balances[owner]
         assert chain.held() == world.model.total()
         assert _ledger(chain) == {owner: wei for owner, wei in world.model.balances.items() if wei}
-        assert {"lock: done", "settle: done", "settle_voided: done", "expire: done"} <= set(seen), seen
+        reached = {f"{name}: done" for name in ("lock", "settle", "settle_voided", "settle_batch", "expire")}
+        assert reached <= set(seen), seen
 
 
 def test_voided_locks_agree_at_any_price_up_to_all_that_the_client_has() -> None:
@@ -201,8 +227,8 @@ def _compare_voided(world: World, salt: int, locked: int, more: int) -> str:
         rival,
         bindings.settle_voided(chain.settlement(CLIENT, order, award, rival.address), locking),
         0,
-        lambda model: model.settle_voided(
-            now + 11, rival.address, order_hash, order, award, rival.address, locking
+        lambda model: model.settle(
+            now + 11, rival.address, Claim(order_hash, order, award, rival.address, locking)
         ),
     )
     outcome = _compare(world, call)
@@ -224,14 +250,27 @@ def _ledger(chain: Market) -> dict[bytes, int]:
 
 
 def _compare(world: World, call: Call) -> str:
+    answered = _answer(world.chain, call)
     outcome = _on_model(call, world.model)
     assert _on_chain(world.chain, call) == outcome, call.name
+    if call.name == "settle_batch" and outcome == "done":
+        assert answered == call.answered[-1]
     return f"{call.name}: {outcome}"
+
+
+def _answer(chain: Market, call: Call) -> object:
+    """What a batch would answer, seen before it is sent."""
+    if call.name != "settle_batch":
+        return None
+    try:
+        return packing.refusals_of(chain.view(call.data, call.sender.address))
+    except ContractRefusal:
+        return None
 
 
 def _on_model(call: Call, model: EscrowModel) -> str:
     try:
-        call.modelled(model)
+        call.answered.append(call.modelled(model))
     except Refused as refusal:
         return refusal.reason
     return "done"
