@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
-from contracts import bindings
+from contracts import bindings, packing
 from contracts import events as chain_events
 from contracts.calldata import decode_settlements
-from contracts.records import ModelRecord, Settlement
+from contracts.packing import BatchJob
+from contracts.records import ModelRecord, Settlement, Status
 from contracts.reverts import contract_error
 from market.events import ChainExpired, ChainLocked, ChainSettled, JobEvent
 from market.instants import SECOND
@@ -87,6 +88,11 @@ class ChainView:
     async def pending_withdrawal(self, account: bytes) -> tuple[int, int]:
         """Return (wei that is on its way out, second from which it can be taken)."""
         return bindings.decode_pending_withdrawal(await self._read(bindings.pending_withdrawal_of(account)))
+
+    async def is_settled(self, order_hash: bytes) -> bool:
+        """Return whether the Escrow has paid for an order."""
+        state = bindings.decode_state(await self._read(bindings.state_of(order_hash)))
+        return state.status is Status.SETTLED
 
     async def gas_price(self) -> int:
         """Return what a unit of gas costs in the next block, in wei."""
@@ -181,6 +187,20 @@ class ChainView:
         if locking is None or locking == settlement.award:
             return await self._send(key, bindings.settle(settlement))
         return await self._send(key, bindings.settle_voided(settlement, locking))
+
+    async def settle_batch(self, jobs: Sequence[BatchJob], key: str) -> Receipt:
+        """Settle several jobs in one transaction; those that are not live by then are skipped."""
+        return await self._send(key, packing.settle_batch(jobs))
+
+    async def try_batch(self, jobs: Sequence[BatchJob]) -> tuple[str | None, ...]:
+        """Return what `settle_batch` would answer now: for each job None, or why it would be skipped.
+
+        Raises:
+            RevertedError: a proof is bad, or no job is live.
+        """
+        data = packing.settle_batch(jobs)
+        answer = await self.client.call(self.network.escrow, data, sender=self.account_address)
+        return packing.refusals_of(answer)
 
     async def lock(self, order: Order, award: Award, signature: bytes, key: str) -> Receipt:
         """Lock an order for this account's award."""
