@@ -15,8 +15,8 @@ from eth_abi.grammar import ABIType, BasicType, TupleType, parse
 
 from protocol.hashing import keccak256
 
-ContractName = Literal["Escrow", "Registry", "Groth16Verifier"]
-CONTRACTS: tuple[ContractName, ...] = ("Escrow", "Registry", "Groth16Verifier")
+ContractName = Literal["Escrow", "Registry", "Groth16Verifier", "TokenDesk", "CreditGate"]
+CONTRACTS: tuple[ContractName, ...] = ("Escrow", "Registry", "Groth16Verifier", "TokenDesk", "CreditGate")
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,36 @@ def withdraw(to: bytes) -> bytes:
     return call_data("Escrow", "withdraw", to)
 
 
+def deposit_token(token: bytes, account: bytes, amount: int) -> bytes:
+    """Call data of `depositToken(token, account, amount)`; the sender has approved the Escrow before."""
+    return call_data("Escrow", "depositToken", token, account, amount)
+
+
+def request_withdraw_token(token: bytes, amount: int) -> bytes:
+    """Call data of `requestWithdrawToken(token, amount)`; zero takes a request back."""
+    return call_data("Escrow", "requestWithdrawToken", token, amount)
+
+
+def withdraw_token(token: bytes, to: bytes) -> bytes:
+    """Call data of `withdrawToken(token, to)`."""
+    return call_data("Escrow", "withdrawToken", token, to)
+
+
+def submit(order: Order) -> bytes:
+    """Call data of `submit(order)`; only the client, a contract, can send it."""
+    return call_data("Escrow", "submit", order_tuple(order))
+
+
+def release(order: Order, locking: Award) -> bytes:
+    """Call data of `release(order, locking)`; only the locking award's prover can send it."""
+    return call_data("Escrow", "release", order_tuple(order), award_tuple(locking))
+
+
+def claim(order: Order, inputs: Sequence[int]) -> bytes:
+    """Call data of `claim(order, inputs)`: the whole statement, from commitment to binding."""
+    return call_data("Escrow", "claim", order_tuple(order), list(inputs))
+
+
 def request_cancel(order: Order) -> bytes:
     """Call data of `requestCancel(order)`."""
     return call_data("Escrow", "requestCancel", order_tuple(order))
@@ -71,6 +101,21 @@ def expire(order: Order, locking: Award) -> bytes:
 def balance_of(account: bytes) -> bytes:
     """Call data of `balanceOf(account)`; decode with `decode_number`."""
     return call_data("Escrow", "balanceOf", account)
+
+
+def token_balance_of(token: bytes, account: bytes) -> bytes:
+    """Call data of `tokenBalanceOf(token, account)`; decode with `decode_number`."""
+    return call_data("Escrow", "tokenBalanceOf", token, account)
+
+
+def total_of(token: bytes) -> bytes:
+    """Call data of `totalOf(token)`; decode with `decode_number`."""
+    return call_data("Escrow", "totalOf", token)
+
+
+def flags_of(order_hash: bytes) -> bytes:
+    """Call data of `flagsOf(orderHash)`; decode with `decode_flags`."""
+    return call_data("Escrow", "flagsOf", order_hash)
 
 
 def pending_withdrawal_of(account: bytes) -> bytes:
@@ -177,6 +222,19 @@ def deploy_verifier() -> bytes:
     return deployment_data("Groth16Verifier")
 
 
+def deploy_token_desk(escrow: bytes) -> bytes:
+    """Data of the transaction that creates a TokenDesk for an Escrow."""
+    return deployment_data("TokenDesk", escrow)
+
+
+def deploy_credit_gate(
+    escrow: bytes, registry_address: bytes, program: bytes, result: Sequence[int], issuer: bytes, loan_wei: int
+) -> bytes:
+    """Data of the transaction that creates a CreditGate; `result` is what earns a loan, between commitment and
+    binding. Its value is the pool's first money."""
+    return deployment_data("CreditGate", escrow, registry_address, program, list(result), issuer, loan_wei)
+
+
 def deploy_escrow(registry_address: bytes, allow_dev: bool, withdrawal_delay_seconds: int) -> bytes:
     """Data of the transaction that creates the Escrow."""
     return deployment_data("Escrow", registry_address, allow_dev, withdrawal_delay_seconds)
@@ -207,6 +265,12 @@ def decode_state(data: bytes) -> OrderState:
     """Return what `stateOf` answered."""
     status, content = decode_result("Escrow", "stateOf", data)
     return OrderState(Status(status), content)
+
+
+def decode_flags(data: bytes) -> tuple[bool, bool]:
+    """Return (the client submitted the order on-chain, the consumer took its statement)."""
+    submitted, delivered = decode_result("Escrow", "flagsOf", data)
+    return bool(submitted), bool(delivered)
 
 
 def decode_pending_withdrawal(data: bytes) -> tuple[int, int]:
@@ -257,6 +321,11 @@ def award_tuple(award: Award) -> tuple[object, ...]:
 def award_from_tuple(fields: Sequence[object]) -> Award:
     """Return the Award of decoded fields."""
     return Award.model_validate(dict(zip(Award.model_fields, fields, strict=True)))
+
+
+def order_from_tuple(fields: Sequence[object]) -> Order:
+    """Return the Order of decoded fields; `inputCommitment` is a `bytes32` on the chain."""
+    return Order.model_validate(dict(zip(Order.model_fields, fields, strict=True)))
 
 
 def settlement_tuple(settlement: Settlement) -> tuple[object, ...]:

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from contracts.abi import artifact, decode_values
-from contracts.bindings import award_from_tuple
+from contracts.bindings import award_from_tuple, order_from_tuple
 from contracts.packing import unpack
 from contracts.records import Settlement
-from protocol.structs import Network, Order
+from protocol.structs import Network
 
 
 def decode_settlements(network: Network, data: bytes) -> tuple[Settlement, ...]:
@@ -28,7 +28,7 @@ def decode_settlements(network: Network, data: bytes) -> tuple[Settlement, ...]:
             order, award, signature, proof, outputs, settler = decode_values(entry.inputs, data[4:])[0]
             return (
                 Settlement(
-                    order=_order(order),
+                    order=order_from_tuple(order),
                     award=award_from_tuple(award),
                     signature=signature,
                     proof=b"".join(word.to_bytes(32, "big") for word in proof),
@@ -37,7 +37,3 @@ def decode_settlements(network: Network, data: bytes) -> tuple[Settlement, ...]:
                 ),
             )
     raise ValueError("the transaction does not settle an order by a call of its own")
-
-
-def _order(fields: tuple[object, ...]) -> Order:
-    return Order.model_validate(dict(zip(Order.model_fields, fields, strict=True)))

@@ -20,12 +20,12 @@ from contracts.toolchain import CHECKOUT, SOLC_SHIM, SOURCES, tool_environment
 from protocol.errors import CompileError, ToolMissingError
 from protocol.hashing import keccak256
 
-CONTRACTS = ("Escrow", "Registry", "Groth16Verifier")
+CONTRACTS = ("Escrow", "Registry", "Groth16Verifier", "TokenDesk", "CreditGate")
 ARTIFACTS = CHECKOUT / "contracts" / "artifacts"
 SETTINGS: Mapping[str, Any] = {
     "evmVersion": "cancun",
     "metadata": {"appendCBOR": False, "bytecodeHash": "none"},
-    "optimizer": {"enabled": True, "runs": 10000},
+    "optimizer": {"enabled": True, "runs": 1000},
     "viaIR": True,
 }
 EIP170_LIMIT = 24_576

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads the packed payment of a Settled event; its layout is in contracts/src/IEscrow.sol. No I/O."""
+"""Reads the packed parts of Locked and Settled events; their layout is in contracts/src/IEscrow.sol. No I/O."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from contracts.records import How, Payment
 from protocol.scalars import ZERO_ADDRESS
+from protocol.structs import Award
 
 BOUNTY_DIVISOR = 4
 """Who settles an order whose lock missed its promise earns this part of the collateral."""
@@ -28,6 +31,7 @@ def decode_payment(data: bytes) -> tuple[Payment, tuple[int, ...]]:
     if how is How.VOIDED:
         locked_prover, locked_price = reader.take(20), reader.number(16)
         debited, refunded = max(0, price - locked_price), max(0, locked_price - price)
+    token, collateral_token = reader.currencies() if flags & 8 else (ZERO_ADDRESS, ZERO_ADDRESS)
     missed = how in (How.LATE, How.VOIDED)
     bounty = collateral // BOUNTY_DIVISOR if missed else 0
     payment = Payment(
@@ -47,8 +51,45 @@ def decode_payment(data: bytes) -> tuple[Payment, tuple[int, ...]]:
         collateral_returned=collateral if how is How.KEPT else 0,
         bounty=bounty,
         burned=collateral - bounty if missed else 0,
+        token=token,
+        collateral_token=collateral_token,
     )
     return payment, reader.words()
+
+
+@dataclass(frozen=True)
+class LockTerms:
+    """What a lock holds, and for which award."""
+
+    award_hash: bytes
+    award: Award
+    reserved: int
+    collateral: int
+    token: bytes
+    collateral_token: bytes
+
+
+def decode_lock(order_hash: bytes, prover: bytes, data: bytes) -> LockTerms:
+    """Return the terms of a lock.
+
+    Raises:
+        ValueError: the data is not packed terms.
+    """
+    reader = _Reader(data)
+    award_hash, bid_hash, payout = reader.take(_WORD), reader.take(_WORD), reader.take(20)
+    price, promise_at, lock_by = reader.number(16), reader.number(8), reader.number(8)
+    verifier_fee, collateral = reader.number(16), reader.number(16)
+    token, collateral_token = reader.currencies() if reader.rest else (ZERO_ADDRESS, ZERO_ADDRESS)
+    award = Award(
+        order_hash=order_hash,
+        bid_hash=bid_hash,
+        prover=prover,
+        payout=payout,
+        price=price,
+        promise_at=promise_at,
+        lock_by=lock_by,
+    )
+    return LockTerms(award_hash, award, price + verifier_fee, collateral, token, collateral_token)
 
 
 class _Reader:
@@ -66,6 +107,15 @@ class _Reader:
     def number(self, size: int) -> int:
         return int.from_bytes(self.take(size), "big")
 
+    @property
+    def rest(self) -> int:
+        """Bytes that are left."""
+        return len(self._data) - self._at
+
+    def currencies(self) -> tuple[bytes, bytes]:
+        """Return token and collateral token."""
+        return self.take(20), self.take(20)
+
     def words(self) -> tuple[int, ...]:
         """Return what is left, as words."""
-        return tuple(self.number(_WORD) for _ in range((len(self._data) - self._at + _WORD - 1) // _WORD))
+        return tuple(self.number(_WORD) for _ in range((self.rest + _WORD - 1) // _WORD))

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from protocol.scalars import ZERO_ADDRESS
 from protocol.structs import Award, Order
 
 
@@ -23,7 +24,7 @@ class Settlement:
 
 @dataclass(frozen=True)
 class Payment:
-    """Where the money of one settlement went, in wei."""
+    """Where the money of one settlement went, in wei or the units of its tokens (zero is ETH)."""
 
     award_hash: bytes
     statement_hash: bytes
@@ -41,6 +42,8 @@ class Payment:
     collateral_returned: int
     bounty: int
     burned: int
+    token: bytes = ZERO_ADDRESS
+    collateral_token: bytes = ZERO_ADDRESS
 
 
 class How(IntEnum):

@@ -43,6 +43,7 @@ from market.events import (
     Tick,
 )
 from market.instants import SECOND, end_of, to_seconds
+from market.pricing import is_supported
 
 MAX_JOBS = 1_024
 """Jobs that a verifier holds; more are refused."""
@@ -144,6 +145,8 @@ def _fault(state: State, event: ProofReceived) -> str:
     total = event.award.price + event.order.verifier_fee
     if event.settler != state.account:
         return refusals.WRONG_SETTLER
+    if not is_supported(event.order):
+        return refusals.UNSUPPORTED_ORDER
     if event.order_hash in state.settled:
         return refusals.ALREADY_SETTLED
     if event.order.verifier_fee < least_acceptable_fee(state):

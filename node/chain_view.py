@@ -305,9 +305,7 @@ def _decode(entry: Log) -> chain_events.EscrowEvent | None:
     except ValueError as error:
         log.error("an event cannot be decoded", transaction=hex_of(entry.transaction_hash), reason=str(error))
         return None
-    if event is None or isinstance(event, chain_events.ProgramRegistered | chain_events.ModelPublished):
-        return None
-    return event
+    return event if isinstance(event, chain_events.EscrowEvent) else None
 
 
 def _job_event(entry: Log, at: int) -> JobEvent | None:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 pragma solidity ^0.8.28;
 
-import {Groth16} from "./Groth16.sol";
+import {Callback} from "./Callback.sol";
 import {Groth16Batch} from "./Groth16Batch.sol";
 import {IRegistry} from "./IRegistry.sol";
 import {Packing} from "./Packing.sol";
@@ -20,8 +20,9 @@ import {Vault} from "./Vault.sol";
 /// I5  A balance falls only by its owner's signature or call, or by the owner's missed promise.
 ///
 /// A job is settled in this order: is it live? take the money; check the proof; events. A failed check undoes
-/// all, so the proof may come last; nothing is called in between but views. In a batch a job that is not
-/// live is skipped and reported; one bad proof fails the whole batch, because the proofs are checked as one.
+/// all, so the proof may come last; nothing is called in between but views. Consumers are called after all
+/// of that. In a batch a job that is not live is skipped and reported; one bad proof fails the whole batch,
+/// because the proofs are checked as one.
 contract Escrow is Vault, Terms {
     using Packing for Packing.Reader;
     using Groth16Batch for Groth16Batch.Batch;
@@ -30,11 +31,20 @@ contract Escrow is Vault, Terms {
     address public constant BURNED = 0x000000000000000000000000000000000000dEaD;
     uint256 public constant MAX_BATCH = 128;
 
+    /// Of the collateral: what whoever does another's job earns, and what giving up a lock in time costs.
+    uint256 private constant BOUNTY_DIVISOR = 4;
+    uint256 private constant RELEASE_DIVISOR = 8;
+
     uint8 private constant VOIDED = 1;
     uint256 private constant PROOF_BYTES = 256;
 
+    uint256 private constant SUBMITTED = 0x40;
+    uint256 private constant DELIVERED = 0x80;
+    uint256 private constant FLAGS = SUBMITTED | DELIVERED;
+
     /// Per order one word: status in the lowest byte; above it the time of a cancel, or the upper 248 bits
-    /// of the locking award's digest or of the settled statement's hash.
+    /// of the locking award's digest or of the settled statement's hash. Two bits of the lowest byte are flags:
+    /// the client is a contract and posted the order itself; the consumer took the statement.
     mapping(bytes32 orderHash => uint256) private _entries;
 
     constructor(IRegistry registry_, bool allowDev_, uint64 withdrawalDelay_)
@@ -44,17 +54,30 @@ contract Escrow is Vault, Terms {
 
     // --- the life of an order --------------------------------------------------------------------
 
+    /// Posts an open order in the name of the caller, a contract that cannot sign; its input is public, and
+    /// it is paid from the caller's balance.
+    function submit(Order calldata order) external nonReentrant returns (bytes32 orderHash) {
+        if (msg.sender != order.client) revert NotClient(order.client);
+        if (order.kind != OPEN_ORDER) revert NotOpenOrder();
+        if (order.inputHash == 0) revert InputNotPublic();
+        orderHash = _readOrder(_newJob(), order);
+        _unless(_openRefusal(orderHash));
+        _entries[orderHash] |= SUBMITTED;
+        emit Submitted(orderHash, msg.sender, order);
+    }
+
     /// Announces that the order shall not be served; it takes effect after the delay, so that a proof
     /// already under way is still paid. A lock is not affected.
     function requestCancel(Order calldata order) external {
         if (msg.sender != order.client) revert NotClient(order.client);
         bytes32 orderHash = _readOrder(_newJob(), order);
-        Status status = _status(_entries[orderHash]);
+        uint256 entry = _entries[orderHash];
+        Status status = _status(entry);
         if (status == Status.CancelRequested) revert AlreadyCancelled(orderHash);
         if (status == Status.Locked) revert AlreadyLocked(orderHash);
         _unless(_finished(orderHash, status));
         uint64 effectiveAt = uint64(block.timestamp) + withdrawalDelay;
-        _entries[orderHash] = (uint256(effectiveAt) << 8) | uint8(Status.CancelRequested);
+        _entries[orderHash] = (uint256(effectiveAt) << 8) | (entry & SUBMITTED) | uint8(Status.CancelRequested);
         emit CancelRequested(orderHash, msg.sender, effectiveAt);
     }
 
@@ -68,16 +91,44 @@ contract Escrow is Vault, Terms {
         bytes32 awardHash = _digest(job.award);
         _unless(_termsRefusal(job.order, job.award, orderHash));
         _unless(_openRefusal(orderHash));
+        if (order.kind == OPEN_ORDER) _unless(_rampRefusal(job.order, job.award));
         if (block.timestamp > award.lockBy) revert LockTooLate(award.lockBy);
         if (block.timestamp >= award.promiseAt) revert PromiseMissed(award.promiseAt);
         if (award.promiseAt > order.finalBy) revert PromiseTooLate(award.promiseAt, order.finalBy);
-        if (!Signatures.isBy(order.client, awardHash, signature)) revert BadSignature();
+        uint256 entry = _entries[orderHash];
+        if (!_isSigned(job.order, orderHash, awardHash, entry, signature)) revert BadSignature();
 
-        uint256 reserved = award.price + order.verifierFee;
-        _take(order.token, order.client, reserved);
+        _take(order.token, order.client, award.price + order.verifierFee);
         _take(order.collateralToken, award.prover, order.collateral);
-        _entries[orderHash] = _entry(Status.Locked, awardHash);
-        emit Locked(orderHash, order.client, award.prover, awardHash, award, reserved, order.collateral);
+        _entries[orderHash] = _entry(Status.Locked, awardHash) | (entry & SUBMITTED);
+        emit Locked(orderHash, order.client, award.prover, _terms(job.order, job.award, awardHash));
+    }
+
+    /// Gives a lock up before its promise: an eighth of the collateral is burned, and the order is open again
+    /// for the next award. Cheaper than missing the promise, so nobody who knows that it will fail waits.
+    function release(Order calldata order, Award calldata locking) external nonReentrant {
+        if (msg.sender != locking.prover) revert NotProver(locking.prover);
+        Job memory job = _newJob();
+        bytes32 orderHash = _readOrder(job, order);
+        _copy(job.locking, locking);
+        _unless(_lockedByRefusal(orderHash, job.locking));
+        if (block.timestamp > locking.promiseAt) revert PromiseMissed(locking.promiseAt);
+        uint256 refunded = locking.price + order.verifierFee;
+        uint256 burned = order.collateral / RELEASE_DIVISOR;
+        _entries[orderHash] &= SUBMITTED;
+        _credit(order.token, order.client, refunded);
+        _credit(order.collateralToken, locking.prover, order.collateral - burned);
+        _credit(order.collateralToken, BURNED, burned);
+        emit Released(
+            orderHash,
+            order.client,
+            locking.prover,
+            order.token,
+            refunded,
+            order.collateralToken,
+            order.collateral - burned,
+            burned
+        );
     }
 
     /// Pays for a proof: directly from the client's balance, or from the lock of this very award.
@@ -105,11 +156,14 @@ contract Escrow is Vault, Terms {
         Groth16Batch.Batch memory batch = Groth16Batch.empty(count);
         Cache memory cache = _newCache();
         Job memory job = _newJob();
+        Callback.Delivery[] memory deliveries = _noDeliveries(count);
+        uint256 waiting = 0;
         for (uint256 i = 0; i < count; i++) {
             (bytes calldata signature, uint256 proofAt) = _readPacked(reader, job);
             bytes memory refusal = _apply(job, cache, signature);
             if (refusal.length == 0) {
                 batch.add(job.program, job.orderHash, job.inputs, proofAt);
+                if (job.order.consumer != address(0)) deliveries[waiting++] = _delivery(job);
             } else {
                 refusals[i] = bytes4(refusal);
                 emit Skipped(job.orderHash, bytes4(refusal));
@@ -118,6 +172,9 @@ contract Escrow is Vault, Terms {
         reader.close();
         if (batch.count == 0) revert NothingLive();
         batch.verify();
+        for (uint256 i = 0; i < waiting; i++) {
+            _deliver(deliveries[i]);
+        }
     }
 
     /// Gives the client its reservation back after the final deadline; the whole collateral is burned.
@@ -131,12 +188,42 @@ contract Escrow is Vault, Terms {
         _entries[orderHash] = uint8(Status.Expired);
         _credit(order.token, order.client, refunded);
         _credit(order.collateralToken, BURNED, order.collateral);
-        emit Expired(orderHash, order.client, locking.prover, refunded, order.collateral);
+        emit Expired(
+            orderHash,
+            order.client,
+            locking.prover,
+            order.token,
+            refunded,
+            order.collateralToken,
+            order.collateral
+        );
+    }
+
+    /// Makes the call to the consumer that failed at settlement, with all the gas that the sender gives.
+    function claim(Order calldata order, uint256[] calldata inputs) external nonReentrant {
+        Job memory job = _newJob();
+        bytes32 orderHash = _readOrder(job, order);
+        uint256 entry = _entries[orderHash];
+        if (_status(entry) != Status.Settled) revert NotSettled(orderHash);
+        if (order.consumer == address(0)) revert NoConsumer(orderHash);
+        if (entry & DELIVERED != 0) revert AlreadyDelivered(orderHash);
+        (job.orderHash, job.inputs) = (orderHash, inputs);
+        bytes32 statementHash = _statementHash(order.programId, inputs);
+        if (entry & ~FLAGS != _entry(Status.Settled, statementHash)) revert AnotherStatement(statementHash);
+        if (!Callback.deliver(_delivery(job), gasleft())) revert CallbackRefused(order.consumer);
+        _entries[orderHash] = entry | DELIVERED;
+        emit Delivered(orderHash, order.consumer);
     }
 
     function stateOf(bytes32 orderHash) external view returns (Status status, bytes31 content) {
         uint256 entry = _entries[orderHash];
         return (_status(entry), bytes31(uint248(entry >> 8)));
+    }
+
+    /// Whether the client posted the order on-chain, and whether the consumer took its statement.
+    function flagsOf(bytes32 orderHash) external view returns (bool submitted, bool delivered) {
+        uint256 entry = _entries[orderHash];
+        return (entry & SUBMITTED != 0, entry & DELIVERED != 0);
     }
 
     // --- reading ---------------------------------------------------------------------------------
@@ -209,7 +296,17 @@ contract Escrow is Vault, Terms {
 
     function _settle(Job memory job, Settlement calldata s) private {
         _unless(_apply(job, _newCache(), s.signature));
-        Groth16.verify(job.program.key, job.inputs, s.proof);
+        Groth16Batch.Batch memory batch = Groth16Batch.empty(1);
+        batch.add(job.program, job.orderHash, job.inputs, _place(s.proof));
+        batch.verify();
+        if (job.order.consumer != address(0)) _deliver(_delivery(job));
+    }
+
+    /// Where a proof lies in the call data.
+    function _place(uint256[8] calldata proof) private pure returns (uint256 place) {
+        assembly ("memory-safe") {
+            place := proof
+        }
     }
 
     /// Moves the money of a job whose proof is still to be checked, or says why not and changes nothing.
@@ -250,8 +347,8 @@ contract Escrow is Vault, Terms {
             refusal = _lockedByRefusal(job.orderHash, job.locking);
             if (refusal.length != 0) return refusal;
             uint64 until = job.locking.promiseAt;
-            if (block.timestamp <= until) return abi.encodeWithSelector(LockStillHolds.selector, until);
-            refusal = _claimRefusal(job, signature);
+            if (block.timestamp <= until) return _refuse(LockStillHolds.selector, until);
+            refusal = _claimRefusal(job, entry, signature);
             if (refusal.length != 0) return refusal;
             _slash(job, job.locking.prover);
             // The lock holds price and fee; the fee is the order's, so the two awards differ in price alone.
@@ -261,8 +358,8 @@ contract Escrow is Vault, Terms {
                 job.refunded = job.locking.price - job.price;
             }
         } else if (_status(entry) == Status.Locked) {
-            if (entry != _entry(Status.Locked, job.awardHash)) {
-                return abi.encodeWithSelector(LockedByAnotherAward.selector, job.orderHash);
+            if (entry & ~FLAGS != _entry(Status.Locked, job.awardHash)) {
+                return _refuse(LockedByAnotherAward.selector, uint256(job.orderHash));
             }
             if (block.timestamp <= job.award.promiseAt) {
                 job.how = How.Kept;
@@ -270,7 +367,7 @@ contract Escrow is Vault, Terms {
             } else {
                 job.how = How.Late;
                 if (block.timestamp > order.finalBy) {
-                    return abi.encodeWithSelector(FinalMissed.selector, order.finalBy);
+                    return _refuse(FinalMissed.selector, order.finalBy);
                 }
                 _slash(job, job.award.prover);
             }
@@ -278,29 +375,54 @@ contract Escrow is Vault, Terms {
             job.how = How.Direct;
             refusal = _openRefusal(job.orderHash);
             if (refusal.length != 0) return refusal;
-            refusal = _claimRefusal(job, signature);
+            refusal = _claimRefusal(job, entry, signature);
             if (refusal.length != 0) return refusal;
             job.debited = job.price + order.verifierFee;
         }
         return _fundsRefusal(order.token, order.client, job.debited);
     }
 
-    /// Whether an award that did not lock may be settled now: in time, and signed by the client.
-    function _claimRefusal(Job memory job, bytes calldata signature) private view returns (bytes memory) {
+    /// Whether an award that did not lock may be settled now: in time, and signed by the client. An open
+    /// order pays what its ramp has reached, and to the prover alone: nobody signed who that is, but the
+    /// proof is bound to the payout.
+    function _claimRefusal(Job memory job, uint256 entry, bytes calldata signature)
+        private
+        view
+        returns (bytes memory)
+    {
         uint64 promiseAt = job.award.promiseAt;
         uint64 finalBy = job.order.finalBy;
-        if (block.timestamp > promiseAt) return abi.encodeWithSelector(PromiseMissed.selector, promiseAt);
-        if (block.timestamp > finalBy) return abi.encodeWithSelector(FinalMissed.selector, finalBy);
-        if (!Signatures.isBy(job.order.client, job.awardHash, signature)) {
-            return abi.encodeWithSelector(BadSignature.selector);
+        if (block.timestamp > promiseAt) return _refuse(PromiseMissed.selector, promiseAt);
+        if (block.timestamp > finalBy) return _refuse(FinalMissed.selector, finalBy);
+        if (!_isSigned(job.order, job.orderHash, job.awardHash, entry, signature)) {
+            return _refuse(BadSignature.selector);
         }
-        return "";
+        if (job.order.kind != OPEN_ORDER) return "";
+        if (job.award.prover != job.award.payout) {
+            return _refuse(ProverNotPayout.selector, uint160(job.award.prover), uint160(job.award.payout));
+        }
+        bytes memory refusal = _rampRefusal(job.order, job.award);
+        job.price = _priceOf(job.order);
+        return refusal;
+    }
+
+    /// The client signs an award, which names the order; of an open order, the order itself. What a contract
+    /// submitted needs no signature.
+    function _isSigned(
+        Order memory order,
+        bytes32 orderHash,
+        bytes32 awardHash,
+        uint256 entry,
+        bytes calldata signature
+    ) private view returns (bool) {
+        if (order.kind != OPEN_ORDER) return Signatures.isBy(order.client, awardHash, signature);
+        return entry & SUBMITTED != 0 || Signatures.isBy(order.client, orderHash, signature);
     }
 
     /// A missed promise: a quarter of the collateral to whoever did the job, the rest to nobody.
     function _slash(Job memory job, address prover) private pure {
         job.lockedProver = prover;
-        job.bounty = job.order.collateral / 4;
+        job.bounty = job.order.collateral / BOUNTY_DIVISOR;
         job.burned = job.order.collateral - job.bounty;
     }
 
@@ -336,7 +458,7 @@ contract Escrow is Vault, Terms {
         bytes memory payment = abi.encodePacked(
             job.awardHash,
             statementHash,
-            uint8(job.how) | (toSettler ? 4 : 0),
+            uint8(job.how) | (toSettler ? 4 : 0) | (order.token == order.collateralToken && order.token == ETH ? 0 : 8),
             order.royaltyBps,
             award.prover,
             award.payout,
@@ -349,10 +471,60 @@ contract Escrow is Vault, Terms {
         if (job.how == How.Voided) {
             payment = bytes.concat(payment, abi.encodePacked(job.lockedProver, uint128(job.locking.price)));
         }
-        emit Settled(job.orderHash, order.programId, order.client, bytes.concat(payment, _outputs(job.inputs)));
+        payment = bytes.concat(payment, _currencies(order), _outputs(job.inputs));
+        emit Settled(job.orderHash, order.programId, order.client, payment);
         assembly ("memory-safe") {
             // What the event was put together from is not needed again: memory must not grow with a batch.
             mstore(0x40, free)
+        }
+    }
+
+    /// The terms of a lock, as its event tells them.
+    function _terms(Order memory order, Award memory award, bytes32 awardHash) private pure returns (bytes memory) {
+        bytes memory terms = abi.encodePacked(
+            awardHash,
+            award.bidHash,
+            award.payout,
+            uint128(award.price),
+            award.promiseAt,
+            award.lockBy,
+            uint128(order.verifierFee),
+            uint128(order.collateral)
+        );
+        return bytes.concat(terms, _currencies(order));
+    }
+
+    function _currencies(Order memory order) private pure returns (bytes memory) {
+        if (order.token == ETH && order.collateralToken == ETH) return "";
+        return abi.encodePacked(order.token, order.collateralToken);
+    }
+
+    // --- consumers -------------------------------------------------------------------------------
+
+    function _delivery(Job memory job) private pure returns (Callback.Delivery memory) {
+        Order memory order = job.order;
+        return Callback.Delivery(
+            job.orderHash, order.client, order.consumer, order.context, order.programId, job.inputs
+        );
+    }
+
+    /// The payment stands, whatever the consumer does.
+    function _deliver(Callback.Delivery memory delivery) private {
+        if (gasleft() < Callback.needed()) revert CallbackGasMissing(Callback.needed());
+        if (Callback.deliver(delivery, Callback.GAS)) {
+            _entries[delivery.orderHash] |= DELIVERED;
+            emit Delivered(delivery.orderHash, delivery.consumer);
+        } else {
+            emit CallbackFailed(delivery.orderHash, delivery.consumer);
+        }
+    }
+
+    /// References only, each set before it is read.
+    function _noDeliveries(uint256 capacity) private pure returns (Callback.Delivery[] memory list) {
+        assembly ("memory-safe") {
+            list := mload(0x40)
+            mstore(list, capacity)
+            mstore(0x40, add(list, shl(5, add(capacity, 1))))
         }
     }
 
@@ -362,16 +534,16 @@ contract Escrow is Vault, Terms {
     function _openRefusal(bytes32 orderHash) private view returns (bytes memory) {
         uint256 entry = _entries[orderHash];
         Status status = _status(entry);
-        if (status == Status.Locked) return abi.encodeWithSelector(AlreadyLocked.selector, orderHash);
+        if (status == Status.Locked) return _refuse(AlreadyLocked.selector, uint256(orderHash));
         if (status == Status.CancelRequested && block.timestamp >= entry >> 8) {
-            return abi.encodeWithSelector(AlreadyCancelled.selector, orderHash);
+            return _refuse(AlreadyCancelled.selector, uint256(orderHash));
         }
         return _finished(orderHash, status);
     }
 
     function _finished(bytes32 orderHash, Status status) private pure returns (bytes memory) {
-        if (status == Status.Settled) return abi.encodeWithSelector(AlreadySettled.selector, orderHash);
-        if (status == Status.Expired) return abi.encodeWithSelector(AlreadyExpired.selector, orderHash);
+        if (status == Status.Settled) return _refuse(AlreadySettled.selector, uint256(orderHash));
+        if (status == Status.Expired) return _refuse(AlreadyExpired.selector, uint256(orderHash));
         return "";
     }
 
@@ -380,21 +552,14 @@ contract Escrow is Vault, Terms {
         Status status = _status(entry);
         bytes memory finished = _finished(orderHash, status);
         if (finished.length != 0) return finished;
-        if (status != Status.Locked) return abi.encodeWithSelector(NotLocked.selector, orderHash);
-        if (entry == _entry(Status.Locked, _digest(locking))) return "";
-        return abi.encodeWithSelector(LockedByAnotherAward.selector, orderHash);
+        if (status != Status.Locked) return _refuse(NotLocked.selector, uint256(orderHash));
+        if (entry & ~FLAGS == _entry(Status.Locked, _digest(locking))) return "";
+        return _refuse(LockedByAnotherAward.selector, uint256(orderHash));
     }
 
     function _take(address token, address account, uint256 amount) private {
         _unless(_fundsRefusal(token, account, amount));
         _debit(token, account, amount);
-    }
-
-    function _unless(bytes memory refusal) private pure {
-        if (refusal.length == 0) return;
-        assembly ("memory-safe") {
-            revert(add(refusal, 32), mload(refusal))
-        }
     }
 
     function _statementHash(bytes32 programId, uint256[] memory inputs) private pure returns (bytes32 hash) {
@@ -417,7 +582,7 @@ contract Escrow is Vault, Terms {
     }
 
     function _status(uint256 entry) private pure returns (Status) {
-        return Status(uint8(entry));
+        return Status(uint8(entry & ~FLAGS));
     }
 
     function _entry(Status status, bytes32 content) private pure returns (uint256) {

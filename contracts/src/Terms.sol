@@ -6,8 +6,7 @@ import {IRegistry} from "./IRegistry.sol";
 import {Typed} from "./Typed.sol";
 import {Award, Job, Order} from "./Types.sol";
 
-/// What an order and an award must satisfy, alone and by what the Registry says. A refusal is the data of
-/// the error to revert with, or to skip a job for; empty when there is none.
+/// What an order and an award must satisfy, alone and by what the Registry says.
 abstract contract Terms is Typed {
     /// What the Registry says of a pair of program and model.
     struct Registered {
@@ -23,6 +22,9 @@ abstract contract Terms is Typed {
         uint256 count;
         Registered[] pairs;
     }
+
+    /// Kind of an order that no award names a prover for.
+    uint8 internal constant OPEN_ORDER = 1;
 
     IRegistry public immutable registry;
     bool public immutable allowDev;
@@ -40,31 +42,45 @@ abstract contract Terms is Typed {
         pure
         returns (bytes memory)
     {
-        if (!_isClean(order) || !_isClean(award)) return abi.encodeWithSelector(OrderMalformed.selector);
-        if (order.kind != 0) return abi.encodeWithSelector(UnsupportedKind.selector, order.kind);
-        if (order.token != address(0)) return abi.encodeWithSelector(UnsupportedToken.selector, order.token);
-        if (order.collateralToken != address(0)) {
-            return abi.encodeWithSelector(UnsupportedToken.selector, order.collateralToken);
-        }
-        if (order.consumer != address(0)) {
-            return abi.encodeWithSelector(UnsupportedConsumer.selector, order.consumer);
-        }
+        if (!_isClean(order) || !_isClean(award)) return _refuse(OrderMalformed.selector);
+        if (order.kind > OPEN_ORDER) return _refuse(UnsupportedKind.selector, order.kind);
         uint256 amounts = order.priceCap | order.verifierFee | order.collateral;
-        if (amounts >> 128 != 0) return abi.encodeWithSelector(AmountTooLarge.selector, amounts);
+        if (amounts >> 128 != 0) return _refuse(AmountTooLarge.selector, amounts);
         // Times are below 2^63 everywhere off-chain; what could not be read there is not taken here.
         if ((order.promiseBy | order.finalBy | award.lockBy) >> 63 != 0) {
-            return abi.encodeWithSelector(TimeTooLarge.selector);
+            return _refuse(TimeTooLarge.selector);
         }
         if (award.orderHash != orderHash) {
-            return abi.encodeWithSelector(AwardForAnotherOrder.selector, award.orderHash);
+            return _refuse(AwardForAnotherOrder.selector, uint256(award.orderHash));
         }
         if (award.price > order.priceCap) {
-            return abi.encodeWithSelector(PriceAboveCap.selector, award.price, order.priceCap);
+            return _refuse(PriceAboveCap.selector, award.price, order.priceCap);
         }
         if (award.promiseAt > order.promiseBy) {
-            return abi.encodeWithSelector(PromiseTooLate.selector, award.promiseAt, order.promiseBy);
+            return _refuse(PromiseTooLate.selector, award.promiseAt, order.promiseBy);
         }
-        if (award.payout == address(0)) return abi.encodeWithSelector(ZeroAddress.selector);
+        if (award.payout == address(0)) return _refuse(ZeroAddress.selector);
+        if (order.kind == OPEN_ORDER && (order.priceFloor > order.priceCap || order.rampStart > order.rampEnd)) {
+            return _refuse(RampMalformed.selector);
+        }
+        return "";
+    }
+
+    /// What an open order costs now: it rises evenly from the floor to the cap.
+    function _priceOf(Order memory order) internal view returns (uint256) {
+        if (block.timestamp >= order.rampEnd) return order.priceCap;
+        if (block.timestamp <= order.rampStart) return order.priceFloor;
+        uint256 passed = block.timestamp - order.rampStart;
+        return order.priceFloor + (order.priceCap - order.priceFloor) * passed / (order.rampEnd - order.rampStart);
+    }
+
+    /// Whether an open order costs at least what its award asks; its ramp may not have begun.
+    function _rampRefusal(Order memory order, Award memory award) internal view returns (bytes memory) {
+        if (block.timestamp < order.rampStart) {
+            return _refuse(RampNotStarted.selector, order.rampStart);
+        }
+        uint256 price = _priceOf(order);
+        if (award.price > price) return _refuse(PriceNotReached.selector, award.price, price);
         return "";
     }
 
@@ -92,7 +108,7 @@ abstract contract Terms is Typed {
         }
         Registered memory found = cache.pairs[index];
         if (order.royaltyBps != found.royaltyBps) {
-            return abi.encodeWithSelector(RoyaltyMismatch.selector, order.royaltyBps, found.royaltyBps);
+            return _refuse(RoyaltyMismatch.selector, order.royaltyBps, found.royaltyBps);
         }
         (job.program, job.publisher) = (found.program, found.publisher);
     }
@@ -108,12 +124,12 @@ abstract contract Terms is Typed {
         Registered memory found;
         (found.programId, found.modelId) = (programId, modelId);
         (uint8 proofSystem, bool dev, address keyPointer) = registry.keyOf(programId);
-        if (proofSystem == 0) return abi.encodeWithSelector(UnknownProgram.selector, programId);
-        if (dev && !allowDev) return abi.encodeWithSelector(DevProgramRefused.selector, programId);
+        if (proofSystem == 0) return _refuse(UnknownProgram.selector, uint256(programId));
+        if (dev && !allowDev) return _refuse(DevProgramRefused.selector, uint256(programId));
         if (modelId != 0) {
             bytes32 ofModel;
             (ofModel, found.publisher, found.royaltyBps) = registry.termsOf(modelId);
-            if (ofModel != programId) return abi.encodeWithSelector(ModelOfAnotherProgram.selector, modelId);
+            if (ofModel != programId) return _refuse(ModelOfAnotherProgram.selector, uint256(modelId));
         }
         uint256 same = 0;
         while (same < cache.count && cache.pairs[same].programId != programId) same++;

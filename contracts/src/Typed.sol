@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 pragma solidity ^0.8.28;
 
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {IEscrow} from "./IEscrow.sol";
+import {Refusals} from "./Refusals.sol";
 import {Award, Job, Order} from "./Types.sol";
 
 /// What accounts sign (docs/adr/0001), and what a job in memory hashes to.
-abstract contract Typed is IEscrow, EIP712("proofmesh", "1") {
+abstract contract Typed is Refusals {
     bytes32 public constant ORDER_TYPEHASH = keccak256(
         "Order(address client,bytes32 programId,bytes32 modelId,uint8 kind,bytes32 inputCommitment,"
         "bytes32 inputHash,uint64 inputSize,bytes32 parametersHash,address token,uint256 priceFloor,"
@@ -23,17 +22,38 @@ abstract contract Typed is IEscrow, EIP712("proofmesh", "1") {
     uint256 internal constant ORDER_WORDS = 23;
     uint256 internal constant AWARD_WORDS = 7;
 
+    uint256 private immutable _chainId = block.chainid;
+    bytes32 private immutable _separator = _newSeparator();
+
     function orderDigest(Order calldata order) external view returns (bytes32) {
-        return _hashTypedDataV4(keccak256(abi.encode(ORDER_TYPEHASH, order)));
+        return _typedDigest(keccak256(abi.encode(ORDER_TYPEHASH, order)));
     }
 
     function awardDigest(Award calldata award) external view returns (bytes32) {
-        return _hashTypedDataV4(keccak256(abi.encode(AWARD_TYPEHASH, award)));
+        return _typedDigest(keccak256(abi.encode(AWARD_TYPEHASH, award)));
     }
 
     /// The last public input: a proof made for one order, payout and settler is void for any other.
     function binding(bytes32 orderHash, address payout, address settler) public pure returns (uint256) {
         return uint256(keccak256(abi.encode(BINDING_TAG, orderHash, payout, settler))) >> 8;
+    }
+
+    /// EIP-712; after a fork the other chain's signatures are void here.
+    function _typedDigest(bytes32 structHash) private view returns (bytes32 digest) {
+        bytes32 separator = block.chainid == _chainId ? _separator : _newSeparator();
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            mstore(0, hex"1901")
+            mstore(2, separator)
+            mstore(34, structHash)
+            digest := keccak256(0, 66)
+            mstore(0x40, free)
+        }
+    }
+
+    function _newSeparator() private view returns (bytes32) {
+        bytes32 domain = keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
+        return keccak256(abi.encode(domain, keccak256("proofmesh"), keccak256("1"), block.chainid, address(this)));
     }
 
     /// A job whose structs stand right behind their type hashes, so that hashing them copies nothing.
@@ -70,7 +90,7 @@ abstract contract Typed is IEscrow, EIP712("proofmesh", "1") {
         assembly ("memory-safe") {
             structHash := keccak256(sub(order, 32), 768)
         }
-        return _hashTypedDataV4(structHash);
+        return _typedDigest(structHash);
     }
 
     /// The digest of an award that `_newJob` placed.
@@ -79,7 +99,7 @@ abstract contract Typed is IEscrow, EIP712("proofmesh", "1") {
         assembly ("memory-safe") {
             structHash := keccak256(sub(award, 32), 256)
         }
-        return _hashTypedDataV4(structHash);
+        return _typedDigest(structHash);
     }
 
     /// Whether every field holds what its type can: the words were copied, not decoded.

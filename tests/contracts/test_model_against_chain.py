@@ -181,11 +181,11 @@ def test_random_calls_agree(seed: int) -> None:
         for order, awards in world.jobs:
             for award in awards:
                 seen[_compare(world, world.expire(order, award))] += 1
-        assert world.model.held == 0
+        assert not any(world.model.held.values())
         for owner in (*(each.address for each in PEOPLE), publisher, BURNED):
-            assert chain.balance(owner) == world.model.balances[owner]
+            assert chain.balance(owner) == world.model.balance(owner)
         assert chain.held() == world.model.total()
-        assert _ledger(chain) == {owner: wei for owner, wei in world.model.balances.items() if wei}
+        assert _ledger(chain) == _owned(world.model)
         reached = {f"{name}: done" for name in ("lock", "settle", "settle_voided", "settle_batch", "expire")}
         assert reached <= set(seen), seen
 
@@ -198,17 +198,17 @@ def test_voided_locks_agree_at_any_price_up_to_all_that_the_client_has() -> None
             world.model.deposit(each.address, ETHER // 4)
         seen: Counter[str] = Counter()
         for salt in range(21):
-            free = world.model.balances[CLIENT.address]
+            free = world.model.balance(CLIENT.address)
             locked = world.draw.randrange(free // 4)
             rest = free - locked - 1001
             more = (-locked, -1, 0, 1, world.draw.randrange(1, rest // 4), rest + 1, rest)[salt % 7]
             seen[_compare_voided(world, salt, locked, more)] += 1
             if more == rest:
-                assert world.model.balances[CLIENT.address] == 0
+                assert world.model.balance(CLIENT.address) == 0
                 chain.send(CLIENT, bindings.deposit(), ETHER // 4)
                 world.model.deposit(CLIENT.address, ETHER // 4)
         assert set(seen) == {"cheaper: done", "equal: done", "dearer: done", "dearer: InsufficientBalance"}
-        assert _ledger(chain) == {owner: wei for owner, wei in world.model.balances.items() if wei}
+        assert _ledger(chain) == _owned(world.model)
         assert chain.held() == world.model.total()
 
 
@@ -233,7 +233,7 @@ def _compare_voided(world: World, salt: int, locked: int, more: int) -> str:
     )
     outcome = _compare(world, call)
     for each in PEOPLE:
-        assert chain.balance(each.address) == world.model.balances[each.address]
+        assert chain.balance(each.address) == world.model.balance(each.address)
     if not outcome.endswith("done"):
         chain.set_time(order.final_by + 1)
         assert _compare(world, world.expire(order, locking)) == "expire: done"
@@ -247,6 +247,10 @@ def _ledger(chain: Market) -> dict[bytes, int]:
         for owner, change in balance_changes(event):
             ledger[owner] += change
     return {owner: wei for owner, wei in ledger.items() if wei}
+
+
+def _owned(model: EscrowModel) -> dict[bytes, int]:
+    return {owner: wei for (_, owner), wei in model.balances.items() if wei}
 
 
 def _compare(world: World, call: Call) -> str:
