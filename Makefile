@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-check test check sim sim-campaign figures fresh clean lock install-demo install-dev
+.PHONY: help demo demo-check test check sim sim-campaign gas figures fresh clean lock install-demo install-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ sim: install-demo ## the market in a simulated, faulty world: 30 nodes, 500 jobs
 
 sim-campaign: install-demo ## 200 simulated markets of 8 nodes and 20 jobs; failing seeds say how to replay them
 	@$(PY) -m sims.campaign --seeds 200 --nodes 8 --jobs 20
+
+gas: install-dev ## gas of the contracts in the scenario of docs/gas.md; writes build/gas.json, checks the snapshot
+	@mkdir -p build
+	$(PY) benchmarks/gas.py --check
 
 figures: install-dev ## measure what the docs quote; writes build/figures.json
 	@mkdir -p build

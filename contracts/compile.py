@@ -43,7 +43,7 @@ def build() -> dict[str, str]:
         ToolMissingError: Node.js or solc-js is not installed.
         CompileError: the compiler reports an error or a warning, or a contract is too large.
     """
-    output = _compile(_sources())
+    output = compile_sources(_sources())
     return {name: _artifact(name, output) for name in CONTRACTS}
 
 
@@ -99,7 +99,8 @@ def _resolve(importer: str, target: str) -> str:
     return "/".join(parts)
 
 
-def _compile(sources: Mapping[str, str]) -> dict[str, Any]:
+def compile_sources(sources: Mapping[str, str]) -> dict[str, Any]:
+    """Return what solc-js says of sources by their import names, with the settings of the artifacts."""
     request = {
         "language": "Solidity",
         "sources": {name: {"content": sources[name]} for name in sorted(sources)},

@@ -455,23 +455,43 @@ contract Escrow is Vault, Terms {
         }
         Order memory order = job.order;
         Award memory award = job.award;
-        bytes memory payment = abi.encodePacked(
-            job.awardHash,
-            statementHash,
-            uint8(job.how) | (toSettler ? 4 : 0) | (order.token == order.collateralToken && order.token == ETH ? 0 : 8),
-            order.royaltyBps,
-            award.prover,
-            award.payout,
-            job.settler,
-            job.publisher,
-            uint128(job.price),
-            uint128(order.verifierFee),
-            uint128(order.collateral)
-        );
-        if (job.how == How.Voided) {
-            payment = bytes.concat(payment, abi.encodePacked(job.lockedProver, uint128(job.locking.price)));
+        uint256 flags = uint256(uint8(job.how)) | (toSettler ? 4 : 0) | (_inEther(order) ? 0 : 8);
+        flags = flags << 16 | order.royaltyBps;
+        bytes memory payment;
+        uint256 end;
+        assembly ("memory-safe") {
+            // Each field over the padding of the one before; what is written last lies at the right place.
+            payment := mload(0x40)
+            mstore(add(payment, 32), mload(add(job, 192))) // award hash
+            mstore(add(payment, 64), statementHash)
+            mstore(add(payment, 96), shl(232, flags))
+            mstore(add(payment, 99), shl(96, mload(add(award, 64)))) // prover
+            mstore(add(payment, 119), shl(96, mload(add(award, 96)))) // payout
+            mstore(add(payment, 139), shl(96, mload(add(job, 128)))) // settler
+            mstore(add(payment, 159), shl(96, mload(add(job, 288)))) // publisher
+            mstore(add(payment, 179), shl(128, mload(add(job, 352)))) // price
+            mstore(add(payment, 195), shl(128, mload(add(order, 416)))) // verifier fee
+            mstore(add(payment, 211), shl(128, mload(add(order, 512)))) // collateral
+            end := add(payment, 227)
+            if eq(mload(add(job, 320)), 3) {
+                // Voided: the prover and the price of the lock.
+                let locking := mload(add(job, 64))
+                mstore(end, shl(96, mload(add(locking, 64))))
+                mstore(add(end, 20), shl(128, mload(add(locking, 128))))
+                end := add(end, 36)
+            }
+            if and(flags, 0x80000) {
+                mstore(end, shl(96, mload(add(order, 256)))) // token
+                mstore(add(end, 20), shl(96, mload(add(order, 480)))) // collateral token
+                end := add(end, 40)
+            }
+            let inputs := mload(add(job, 224))
+            let size := shl(5, sub(mload(inputs), 2))
+            mcopy(end, add(inputs, 64), size) // outputs
+            end := add(end, size)
+            mstore(payment, sub(end, add(payment, 32)))
+            mstore(0x40, and(add(end, 31), not(31)))
         }
-        payment = bytes.concat(payment, _currencies(order), _outputs(job.inputs));
         emit Settled(job.orderHash, order.programId, order.client, payment);
         assembly ("memory-safe") {
             // What the event was put together from is not needed again: memory must not grow with a batch.
@@ -495,8 +515,11 @@ contract Escrow is Vault, Terms {
     }
 
     function _currencies(Order memory order) private pure returns (bytes memory) {
-        if (order.token == ETH && order.collateralToken == ETH) return "";
-        return abi.encodePacked(order.token, order.collateralToken);
+        return _inEther(order) ? bytes("") : abi.encodePacked(order.token, order.collateralToken);
+    }
+
+    function _inEther(Order memory order) private pure returns (bool) {
+        return order.token == ETH && order.collateralToken == ETH;
     }
 
     // --- consumers -------------------------------------------------------------------------------
@@ -571,13 +594,6 @@ contract Escrow is Vault, Terms {
             mstore(add(at, 32), 64)
             mcopy(add(at, 64), inputs, size)
             hash := keccak256(at, add(64, size))
-        }
-    }
-
-    function _outputs(uint256[] memory inputs) private pure returns (bytes memory outputs) {
-        outputs = new bytes(32 * (inputs.length - 2));
-        assembly ("memory-safe") {
-            mcopy(add(outputs, 32), add(inputs, 64), mload(outputs))
         }
     }
 

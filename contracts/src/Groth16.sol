@@ -87,9 +87,15 @@ library Groth16 {
     /// Coordinates below p, and A and C on the curve: the precompiles would burn all gas of the call
     /// before they refuse. B is left to the pairing, which also checks its subgroup.
     function requireProof(uint256[8] memory proof) internal pure {
-        for (uint256 i = 0; i < 8; i++) {
-            if (proof[i] >= P) revert ProofNotInField(i);
+        uint256 modulus = P;
+        uint256 outside;
+        assembly ("memory-safe") {
+            // From the last word to the first, so that the first one outside is named.
+            for { let word := add(proof, 224) } iszero(lt(word, proof)) { word := sub(word, 32) } {
+                if iszero(lt(mload(word), modulus)) { outside := add(1, shr(5, sub(word, proof))) }
+            }
         }
+        if (outside != 0) revert ProofNotInField(outside - 1);
         if (!_onCurve(proof[0], proof[1]) || !_onCurve(proof[6], proof[7])) revert ProofInvalid();
     }
 

@@ -110,9 +110,13 @@ library Groth16Batch {
     ) private view {
         Groth16.requireProof(proof);
         (uint256 x, uint256 y) = Groth16.multiply(proof[0], proof[1], r);
-        (pairs[place], pairs[place + 1]) = (x, (Groth16.P - y) % Groth16.P);
-        for (uint256 i = 2; i < 6; i++) {
-            pairs[place + i] = proof[i];
+        y = Groth16.P - y; // r is not zero and A not infinity, so y is not zero either, or the check fails
+        assembly ("memory-safe") {
+            // `verify` has made room for six words at `place`.
+            let pair := add(add(pairs, 32), shl(5, place))
+            mstore(pair, x)
+            mstore(add(pair, 32), y)
+            mcopy(add(pair, 64), add(proof, 64), 128)
         }
         (x, y) = Groth16.multiply(proof[6], proof[7], r);
         (program.cx, program.cy) = Groth16.add(program.cx, program.cy, x, y);
@@ -120,12 +124,24 @@ library Groth16Batch {
 
     function _addInputs(Program memory program, uint256[] memory inputs, uint256 r) private pure {
         uint256[] memory weights = program.weights;
-        weights[0] = addmod(weights[0], r, Groth16.R);
-        for (uint256 j = 0; j < inputs.length; j++) {
-            // Without this check input + r would be a second statement with the same proof.
-            if (inputs[j] >= Groth16.R) revert Groth16.InputNotInField(j);
-            weights[j + 1] = addmod(weights[j + 1], mulmod(r, inputs[j], Groth16.R), Groth16.R);
+        uint256 order = Groth16.R;
+        uint256 outside;
+        assembly ("memory-safe") {
+            // `add` has made sure that there is one weight more than inputs.
+            let weight := add(weights, 32)
+            mstore(weight, addmod(mload(weight), r, order))
+            let last := add(inputs, shl(5, mload(inputs)))
+            for { let input := inputs } lt(input, last) {} {
+                input := add(input, 32)
+                weight := add(weight, 32)
+                let value := mload(input)
+                // Without this check input + r would be a second statement with the same proof.
+                if iszero(lt(value, order)) { outside := input }
+                mstore(weight, addmod(mload(weight), mulmod(r, value, order), order))
+            }
+            if outside { outside := shr(5, sub(outside, inputs)) }
         }
+        if (outside != 0) revert Groth16.InputNotInField(outside - 1);
     }
 
     function _addKey(Program memory program, uint256[] memory pairs, uint256 from, uint256 used)
@@ -207,7 +223,7 @@ library Groth16Batch {
     function _remember(Batch memory batch, Program memory program) private pure {
         uint256 known = batch.programCount;
         for (uint256 i = 0; i < known; i++) {
-            if (batch.programs[i].keyHash == program.keyHash && _same(batch.programs[i], program)) return;
+            if (_same(batch.programs[i], program)) return;
         }
         batch.programs[known] = program;
         batch.programCount = known + 1;

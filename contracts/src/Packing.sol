@@ -38,24 +38,34 @@ library Packing {
 
     /// Reads `count` words to memory at `into`, which the caller has allocated.
     function words(Reader memory reader, uint256 into, uint256 count) internal pure {
-        bool malformed;
+        reader.position = _words(reader.position, reader.dictionary, into, into + 32 * count);
+    }
+
+    /// Recursive at its end, in steps of 32 words, so that the compiler does not inline this loop into a caller that
+    /// has no room left on the stack: each word would cost half as much again.
+    function _words(uint256 position, uint256 dictionary, uint256 into, uint256 end)
+        private
+        pure
+        returns (uint256)
+    {
+        uint256 tag;
+        uint256 malformed;
+        uint256 pause = into + 1024 < end ? into + 1024 : end;
         assembly ("memory-safe") {
-            let at := mload(reader)
-            let dictionary := mload(add(reader, 64))
-            for { let last := add(into, shl(5, count)) } lt(into, last) { into := add(into, 32) } {
-                let tag := byte(0, calldataload(at))
-                at := add(at, 1)
+            for {} lt(into, pause) { into := add(into, 32) } {
+                tag := byte(0, calldataload(position))
+                position := add(position, 1)
                 switch gt(tag, 127)
                 case 0 {
                     malformed := or(malformed, gt(tag, 32))
-                    mstore(into, shr(sub(256, shl(3, tag)), calldataload(at)))
-                    at := add(at, tag)
+                    mstore(into, shr(sub(256, shl(3, tag)), calldataload(position)))
+                    position := add(position, tag)
                 }
                 default { mstore(into, calldataload(add(dictionary, shl(5, and(tag, 127))))) }
             }
-            mstore(reader, at)
         }
-        if (malformed) revert BatchMalformed();
+        if (malformed != 0) revert BatchMalformed();
+        return pause == end ? position : _words(position, dictionary, pause, end);
     }
 
     function skip(Reader memory reader, uint256 size) internal pure returns (uint256 from) {
