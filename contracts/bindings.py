@@ -14,7 +14,7 @@ from eth_abi.abi import encode
 
 from contracts.abi import artifact as _artifact
 from contracts.abi import call_data, decode_result, decode_values, deployment_data
-from contracts.records import ModelRecord, OrderState, Program, Settlement, Status
+from contracts.records import Advice, ModelRecord, OrderState, Program, Settlement, Status
 from protocol.hashing import keccak256
 from protocol.structs import Award, Order
 
@@ -193,6 +193,21 @@ def model_of(model_id: bytes) -> bytes:
     return call_data("Registry", "modelOf", model_id)
 
 
+def advise(model: bytes, advice: Advice, successor: bytes, reason: str) -> bytes:
+    """Call data of `advise(...)`: the publisher's word on its own model; a zero successor is none."""
+    return call_data("Registry", "advise", model, int(advice), successor, reason)
+
+
+def advice_of(model: bytes) -> bytes:
+    """Call data of `adviceOf(modelId)`; decode with `decode_advice`."""
+    return call_data("Registry", "adviceOf", model)
+
+
+def lineage_of(model: bytes, limit: int) -> bytes:
+    """Call data of `lineageOf(modelId, limit)`; decode with `decode_lineage`."""
+    return call_data("Registry", "lineageOf", model, limit)
+
+
 def royalty_of(model_id: bytes) -> bytes:
     """Call data of `royaltyOf(modelId)`; decode with `decode_royalty`."""
     return call_data("Registry", "royaltyOf", model_id)
@@ -295,6 +310,18 @@ def decode_model(data: bytes) -> tuple[bytes, ModelRecord]:
     """Return (publisher, record)."""
     publisher, fields = decode_result("Registry", "modelOf", data)
     return publisher, ModelRecord(*fields)
+
+
+def decode_advice(data: bytes) -> tuple[Advice, bytes]:
+    """Return (what the publisher advises, the model to use instead, zero for none)."""
+    advice, successor = decode_result("Registry", "adviceOf", data)
+    return Advice(advice), successor
+
+
+def decode_lineage(data: bytes) -> tuple[bytes, ...]:
+    """Return a model and its ancestors, newest first."""
+    (ids,) = decode_result("Registry", "lineageOf", data)
+    return tuple(ids)
 
 
 def decode_royalty(data: bytes) -> tuple[bytes, int]:

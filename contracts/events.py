@@ -11,7 +11,7 @@ from contracts.abi import CONTRACTS, ContractName, Entry, artifact, decode_value
 from contracts.bindings import order_from_tuple
 from contracts.model import BURNED
 from contracts.payments import decode_lock, decode_payment
-from contracts.records import ModelRecord, Payment
+from contracts.records import Advice, ModelRecord, Payment
 from protocol.scalars import ZERO_ADDRESS
 from protocol.structs import Award, Order
 
@@ -192,6 +192,16 @@ class ModelPublished:
 
 
 @dataclass(frozen=True)
+class Advised:
+    """A publisher's word on its own model: use another one, or none."""
+
+    model_id: bytes
+    advice: Advice
+    successor: bytes
+    reason: str
+
+
+@dataclass(frozen=True)
 class Proved:
     """A subject's data earns a loan of a CreditGate."""
 
@@ -225,7 +235,7 @@ EscrowEvent = (
     | CallbackFailed
     | Expired
 )
-Event = EscrowEvent | ProgramRegistered | ModelPublished | Proved | Lent
+Event = EscrowEvent | ProgramRegistered | ModelPublished | Advised | Proved | Lent
 
 _BUILD: dict[str, Callable[..., Event]] = {
     "Deposited": Deposited,
@@ -247,6 +257,9 @@ _BUILD: dict[str, Callable[..., Event]] = {
     ),
     "Skipped": lambda order_hash, reason: Skipped(order_hash, error_name("Escrow", reason)),
     "Expired": Expired,
+    "Advised": lambda model_id, advice, successor, reason: Advised(
+        model_id, Advice(advice), successor, reason
+    ),
     "Proved": Proved,
     "Lent": Lent,
     "ProgramRegistered": ProgramRegistered,

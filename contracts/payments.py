@@ -25,6 +25,7 @@ def decode_payment(data: bytes) -> tuple[Payment, tuple[int, ...]]:
     flags, royalty_bps = reader.number(1), reader.number(2)
     how, to_settler = How(flags & 3), bool(flags & 4)
     prover, payout, settler, publisher = (reader.take(20) for _ in range(4))
+    model_id = reader.take(_WORD)
     price, verifier_fee, collateral = (reader.number(16) for _ in range(3))
     locked_prover = {How.DIRECT: ZERO_ADDRESS}.get(how, prover)
     debited, refunded = (price + verifier_fee if how is How.DIRECT else 0), 0
@@ -53,6 +54,7 @@ def decode_payment(data: bytes) -> tuple[Payment, tuple[int, ...]]:
         burned=collateral - bounty if missed else 0,
         token=token,
         collateral_token=collateral_token,
+        model_id=model_id,
     )
     return payment, reader.words()
 

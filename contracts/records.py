@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from protocol.scalars import ZERO_ADDRESS
+from protocol.scalars import ZERO_ADDRESS, ZERO_HASH
 from protocol.structs import Award, Order
 
 
@@ -44,6 +44,7 @@ class Payment:
     burned: int
     token: bytes = ZERO_ADDRESS
     collateral_token: bytes = ZERO_ADDRESS
+    model_id: bytes = ZERO_HASH
 
 
 class How(IntEnum):
@@ -70,6 +71,14 @@ class ModelRecord:
     royalty_bps: int
     licence: str
     uri: str
+
+
+class Advice(IntEnum):
+    """What a publisher says later of a model."""
+
+    NONE = 0
+    SUPERSEDED = 1
+    BROKEN = 2
 
 
 @dataclass(frozen=True)

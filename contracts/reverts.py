@@ -82,6 +82,7 @@ _GROUPS: Mapping[type[ContractRefusal], tuple[str, ...]] = {
         "NotClient",
         "NotProver",
         "NotEscrow",
+        "NotPublisher",
         "NotBoundTo",
         "NotAttested",
         "AttestationExpired",

@@ -469,10 +469,11 @@ contract Escrow is Vault, Terms {
             mstore(add(payment, 119), shl(96, mload(add(award, 96)))) // payout
             mstore(add(payment, 139), shl(96, mload(add(job, 128)))) // settler
             mstore(add(payment, 159), shl(96, mload(add(job, 288)))) // publisher
-            mstore(add(payment, 179), shl(128, mload(add(job, 352)))) // price
-            mstore(add(payment, 195), shl(128, mload(add(order, 416)))) // verifier fee
-            mstore(add(payment, 211), shl(128, mload(add(order, 512)))) // collateral
-            end := add(payment, 227)
+            mstore(add(payment, 179), mload(add(order, 64))) // model
+            mstore(add(payment, 211), shl(128, mload(add(job, 352)))) // price
+            mstore(add(payment, 227), shl(128, mload(add(order, 416)))) // verifier fee
+            mstore(add(payment, 243), shl(128, mload(add(order, 512)))) // collateral
+            end := add(payment, 259)
             if eq(mload(add(job, 320)), 3) {
                 // Voided: the prover and the price of the lock.
                 let locking := mload(add(job, 64))

@@ -23,7 +23,7 @@ interface IEscrow {
     );
     /// `payment`, packed: award hash (32), statement hash (32), flags (1: bits 0-1 are `How`, bit 2 is set
     /// if the fee went to the settler), royalty in basis points (2), prover, payout, settler, publisher
-    /// (20 each), price, verifier fee, collateral (16 each); if voided, the prover (20) and the price (16)
+    /// (20 each), model (32), price, verifier fee, collateral (16 each); if voided, the prover (20) and the price (16)
     /// of the lock; if flag bit 3 is set, token and collateral token (20 each), which are else both ETH;
     /// then the outputs (32 each). contracts/payments.py reads it.
     event Settled(

@@ -99,6 +99,13 @@ struct ModelRecord {
     string uri;
 }
 
+/// What a publisher says later of a model: nodes should use another one, or none.
+enum Advice {
+    None,
+    Superseded,
+    Broken
+}
+
 /// What the chain knows of a program; its verifying key lies in the code of `keyPointer`.
 struct Program {
     uint8 proofSystem;

@@ -24,9 +24,9 @@ from escrow_market import (
 )
 
 from contracts import bindings
-from contracts.events import Settled, balance_changes
+from contracts.events import Advised, Settled, balance_changes, decode_event
 from contracts.model import BURNED
-from contracts.records import Settlement, Status
+from contracts.records import Advice, Settlement, Status
 from protocol.binding import market_binding
 from protocol.eip712 import digest
 from protocol.errors import (
@@ -343,6 +343,42 @@ def test_models_that_the_registry_refuses(chain: Market, changes: dict[str, obje
     record = replace(model_record(tiny_program().program_id), **changes)  # type: ignore[arg-type]
     with pytest.raises(RegistrationRefusal, match=reason):
         chain.register(PROVER, bindings.publish_model(record))
+
+
+def test_publishers_advise_on_their_own_models_and_lineage_is_one_call(chain: Market) -> None:
+    registry, publisher = chain.deployment.registry, account("publisher")
+    ids = [chain.model_id]
+    for version in range(3):
+        record = replace(model_record(tiny_program().program_id), parent_model=ids[-1], uri=f"v{version}")
+        chain.register(publisher, bindings.publish_model(record))
+        ids.append(bindings.model_id(PUBLISHER, record))
+    for limit in (0, 2, 4, 9):
+        found = bindings.decode_lineage(chain.rpc.eth_call(registry, bindings.lineage_of(ids[-1], limit)))
+        assert found == tuple(reversed(ids))[:limit]
+    assert bindings.decode_lineage(chain.rpc.eth_call(registry, bindings.lineage_of(b"\x09" * 32, 5))) == ()
+    with pytest.raises(AuthorityRefusal, match="NotPublisher"):
+        chain.register(PROVER, bindings.advise(ids[0], Advice.BROKEN, bytes(32), "no"))
+    for model, successor in ((b"\x09" * 32, bytes(32)), (ids[0], b"\x09" * 32)):
+        with pytest.raises(RegistrationRefusal, match="UnknownModel"):
+            chain.register(publisher, bindings.advise(model, Advice.BROKEN, successor, "no"))
+    receipt = chain.register(publisher, bindings.advise(ids[0], Advice.SUPERSEDED, ids[1], "retrained"))
+    (log,) = receipt["logs"]
+    topics = [bytes.fromhex(topic[2:]) for topic in log["topics"]]
+    event = decode_event(topics, bytes.fromhex(log["data"][2:]))
+    assert event == Advised(ids[0], Advice.SUPERSEDED, ids[1], "retrained")
+    answer = chain.rpc.eth_call(registry, bindings.advice_of(ids[0]))
+    assert bindings.decode_advice(answer) == (Advice.SUPERSEDED, ids[1])
+    chain.register(publisher, bindings.advise(ids[0], Advice.BROKEN, bytes(32), "wrong labels"))
+    answer = chain.rpc.eth_call(registry, bindings.advice_of(ids[0]))
+    assert bindings.decode_advice(answer) == (Advice.BROKEN, bytes(32))
+
+
+def test_events_tell_which_model_was_executed(chain: Market) -> None:
+    order = chain.order(CLIENT.address, 30, model_id=chain.model_id, royalty_bps=250)
+    award = chain.award(order, PROVER.address)
+    chain.send(VERIFIER, bindings.settle(chain.settlement(CLIENT, order, award, VERIFIER.address)))
+    event = [event for event in chain.events() if isinstance(event, Settled)][-1]
+    assert event.payment.model_id == chain.model_id
 
 
 def _key(at: int, *words: int) -> tuple[int, ...]:
