@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-check test check sim sim-campaign gas figures fresh clean lock install-demo install-dev
+.PHONY: help demo demo-check test check sim sim-campaign gas mutants figures fresh clean lock install-demo install-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ sim-campaign: install-demo ## 200 simulated markets of 8 nodes and 20 jobs; fail
 gas: install-dev ## gas of the contracts in the scenario of docs/gas.md; writes build/gas.json, checks the snapshot
 	@mkdir -p build
 	$(PY) benchmarks/gas.py --check
+
+mutants: install-dev ## plant bugs in the contracts and their model; fails if one is not found (half an hour)
+	$(PY) -m contracts.mutants
 
 figures: install-dev ## measure what the docs quote; writes build/figures.json
 	@mkdir -p build
