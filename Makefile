@@ -41,7 +41,7 @@ gas: install-dev ## gas of the contracts in the scenario of docs/gas.md; writes 
 	@mkdir -p build
 	$(PY) benchmarks/gas.py --check
 
-mutants: install-dev ## plant bugs in the contracts and their model; fails if one is not found (half an hour)
+mutants: install-dev ## plant bugs in the contracts and their model; fails if one is not found (an hour)
 	$(PY) -m contracts.mutants
 
 figures: install-dev ## measure what the docs quote; writes build/figures.json
