@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-check test test-models test-ezkl test-ray soundness check sim sim-campaign figures bench-proving
+.PHONY: help demo demo-check test test-models test-ezkl test-ray soundness check sim sim-campaign gas mutants figures bench-proving
 .PHONY: fresh clean lock install-demo install-dev
 
 help: ## list the targets
@@ -51,6 +51,13 @@ sim: install-demo ## the market in a simulated, faulty world: 30 nodes, 500 jobs
 
 sim-campaign: install-demo ## 200 simulated markets of 8 nodes and 20 jobs; failing seeds say how to replay them
 	@$(PY) -m sims.campaign --seeds 200 --nodes 8 --jobs 20
+
+gas: install-dev ## gas of the contracts in the scenario of docs/gas.md; writes build/gas.json, checks the snapshot
+	@mkdir -p build
+	$(PY) benchmarks/gas.py --check
+
+mutants: install-dev ## plant bugs in the contracts and their model; fails if one is not found (an hour)
+	$(PY) -m contracts.mutants
 
 figures: install-dev ## measure what the docs quote; writes build/figures.json
 	@mkdir -p build

@@ -15,8 +15,8 @@ from eth_abi.grammar import ABIType, BasicType, TupleType, parse
 
 from protocol.hashing import keccak256
 
-ContractName = Literal["Escrow", "Registry", "Groth16Verifier"]
-CONTRACTS: tuple[ContractName, ...] = ("Escrow", "Registry", "Groth16Verifier")
+ContractName = Literal["Escrow", "Registry", "Groth16Verifier", "TokenDesk", "CreditGate"]
+CONTRACTS: tuple[ContractName, ...] = ("Escrow", "Registry", "Groth16Verifier", "TokenDesk", "CreditGate")
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,12 @@ def decode_values(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
     except Exception as error:  # eth_abi has several trees of errors, and lets OverflowError through
         raise ValueError(f"{len(data)} bytes do not decode as ({','.join(types)})") from error
     return tuple(_plain(parse(name), value) for name, value in zip(types, values, strict=True))
+
+
+def error_name(contract: ContractName, selector: bytes) -> str:
+    """Return the name of an error by its selector, or the selector in hex."""
+    found = artifact(contract).errors.get(selector)
+    return found.name if found is not None else "0x" + selector.hex()
 
 
 def _plain(kind: ABIType, value: Any) -> Any:

@@ -14,7 +14,7 @@ from eth_abi.abi import encode
 
 from contracts.abi import artifact as _artifact
 from contracts.abi import call_data, decode_result, decode_values, deployment_data
-from contracts.records import ModelRecord, OrderState, Program, Settlement, Status
+from contracts.records import Advice, ModelRecord, OrderState, Program, Settlement, Status
 from protocol.hashing import keccak256
 from protocol.structs import Award, Order
 
@@ -41,6 +41,36 @@ def request_withdraw(amount_wei: int) -> bytes:
 def withdraw(to: bytes) -> bytes:
     """Call data of `withdraw(to)`."""
     return call_data("Escrow", "withdraw", to)
+
+
+def deposit_token(token: bytes, account: bytes, amount: int) -> bytes:
+    """Call data of `depositToken(token, account, amount)`; the sender has approved the Escrow before."""
+    return call_data("Escrow", "depositToken", token, account, amount)
+
+
+def request_withdraw_token(token: bytes, amount: int) -> bytes:
+    """Call data of `requestWithdrawToken(token, amount)`; zero takes a request back."""
+    return call_data("Escrow", "requestWithdrawToken", token, amount)
+
+
+def withdraw_token(token: bytes, to: bytes) -> bytes:
+    """Call data of `withdrawToken(token, to)`."""
+    return call_data("Escrow", "withdrawToken", token, to)
+
+
+def submit(order: Order) -> bytes:
+    """Call data of `submit(order)`; only the client, a contract, can send it."""
+    return call_data("Escrow", "submit", order_tuple(order))
+
+
+def release(order: Order, locking: Award) -> bytes:
+    """Call data of `release(order, locking)`; only the locking award's prover can send it."""
+    return call_data("Escrow", "release", order_tuple(order), award_tuple(locking))
+
+
+def claim(order: Order, inputs: Sequence[int]) -> bytes:
+    """Call data of `claim(order, inputs)`: the whole statement, from commitment to binding."""
+    return call_data("Escrow", "claim", order_tuple(order), list(inputs))
 
 
 def request_cancel(order: Order) -> bytes:
@@ -71,6 +101,21 @@ def expire(order: Order, locking: Award) -> bytes:
 def balance_of(account: bytes) -> bytes:
     """Call data of `balanceOf(account)`; decode with `decode_number`."""
     return call_data("Escrow", "balanceOf", account)
+
+
+def token_balance_of(token: bytes, account: bytes) -> bytes:
+    """Call data of `tokenBalanceOf(token, account)`; decode with `decode_number`."""
+    return call_data("Escrow", "tokenBalanceOf", token, account)
+
+
+def total_of(token: bytes) -> bytes:
+    """Call data of `totalOf(token)`; decode with `decode_number`."""
+    return call_data("Escrow", "totalOf", token)
+
+
+def flags_of(order_hash: bytes) -> bytes:
+    """Call data of `flagsOf(orderHash)`; decode with `decode_flags`."""
+    return call_data("Escrow", "flagsOf", order_hash)
 
 
 def pending_withdrawal_of(account: bytes) -> bytes:
@@ -148,6 +193,21 @@ def model_of(model_id: bytes) -> bytes:
     return call_data("Registry", "modelOf", model_id)
 
 
+def advise(model: bytes, advice: Advice, successor: bytes, reason: str) -> bytes:
+    """Call data of `advise(...)`: the publisher's word on its own model; a zero successor is none."""
+    return call_data("Registry", "advise", model, int(advice), successor, reason)
+
+
+def advice_of(model: bytes) -> bytes:
+    """Call data of `adviceOf(modelId)`; decode with `decode_advice`."""
+    return call_data("Registry", "adviceOf", model)
+
+
+def lineage_of(model: bytes, limit: int) -> bytes:
+    """Call data of `lineageOf(modelId, limit)`; decode with `decode_lineage`."""
+    return call_data("Registry", "lineageOf", model, limit)
+
+
 def royalty_of(model_id: bytes) -> bytes:
     """Call data of `royaltyOf(modelId)`; decode with `decode_royalty`."""
     return call_data("Registry", "royaltyOf", model_id)
@@ -175,6 +235,19 @@ def deploy_registry() -> bytes:
 def deploy_verifier() -> bytes:
     """Data of the transaction that creates the Groth16Verifier."""
     return deployment_data("Groth16Verifier")
+
+
+def deploy_token_desk(escrow: bytes) -> bytes:
+    """Data of the transaction that creates a TokenDesk for an Escrow."""
+    return deployment_data("TokenDesk", escrow)
+
+
+def deploy_credit_gate(
+    escrow: bytes, registry_address: bytes, program: bytes, result: Sequence[int], issuer: bytes, loan_wei: int
+) -> bytes:
+    """Data of the transaction that creates a CreditGate; `result` is what earns a loan, between commitment and
+    binding. Its value is the pool's first money."""
+    return deployment_data("CreditGate", escrow, registry_address, program, list(result), issuer, loan_wei)
 
 
 def deploy_escrow(registry_address: bytes, allow_dev: bool, withdrawal_delay_seconds: int) -> bytes:
@@ -209,6 +282,12 @@ def decode_state(data: bytes) -> OrderState:
     return OrderState(Status(status), content)
 
 
+def decode_flags(data: bytes) -> tuple[bool, bool]:
+    """Return (the client submitted the order on-chain, the consumer took its statement)."""
+    submitted, delivered = decode_result("Escrow", "flagsOf", data)
+    return bool(submitted), bool(delivered)
+
+
 def decode_pending_withdrawal(data: bytes) -> tuple[int, int]:
     """Return (amount in wei, first second at which it can be withdrawn)."""
     amount, available_at = decode_result("Escrow", "pendingWithdrawalOf", data)
@@ -231,6 +310,18 @@ def decode_model(data: bytes) -> tuple[bytes, ModelRecord]:
     """Return (publisher, record)."""
     publisher, fields = decode_result("Registry", "modelOf", data)
     return publisher, ModelRecord(*fields)
+
+
+def decode_advice(data: bytes) -> tuple[Advice, bytes]:
+    """Return (what the publisher advises, the model to use instead, zero for none)."""
+    advice, successor = decode_result("Registry", "adviceOf", data)
+    return Advice(advice), successor
+
+
+def decode_lineage(data: bytes) -> tuple[bytes, ...]:
+    """Return a model and its ancestors, newest first."""
+    (ids,) = decode_result("Registry", "lineageOf", data)
+    return tuple(ids)
 
 
 def decode_royalty(data: bytes) -> tuple[bytes, int]:
@@ -257,6 +348,11 @@ def award_tuple(award: Award) -> tuple[object, ...]:
 def award_from_tuple(fields: Sequence[object]) -> Award:
     """Return the Award of decoded fields."""
     return Award.model_validate(dict(zip(Award.model_fields, fields, strict=True)))
+
+
+def order_from_tuple(fields: Sequence[object]) -> Order:
+    """Return the Order of decoded fields; `inputCommitment` is a `bytes32` on the chain."""
+    return Order.model_validate(dict(zip(Order.model_fields, fields, strict=True)))
 
 
 def settlement_tuple(settlement: Settlement) -> tuple[object, ...]:

@@ -20,12 +20,12 @@ from contracts.toolchain import CHECKOUT, SOLC_SHIM, SOURCES, tool_environment
 from protocol.errors import CompileError, ToolMissingError
 from protocol.hashing import keccak256
 
-CONTRACTS = ("Escrow", "Registry", "Groth16Verifier")
+CONTRACTS = ("Escrow", "Registry", "Groth16Verifier", "TokenDesk", "CreditGate")
 ARTIFACTS = CHECKOUT / "contracts" / "artifacts"
 SETTINGS: Mapping[str, Any] = {
     "evmVersion": "cancun",
     "metadata": {"appendCBOR": False, "bytecodeHash": "none"},
-    "optimizer": {"enabled": True, "runs": 10000},
+    "optimizer": {"enabled": True, "runs": 1000},
     "viaIR": True,
 }
 EIP170_LIMIT = 24_576
@@ -43,7 +43,7 @@ def build() -> dict[str, str]:
         ToolMissingError: Node.js or solc-js is not installed.
         CompileError: the compiler reports an error or a warning, or a contract is too large.
     """
-    output = _compile(_sources())
+    output = compile_sources(_sources())
     return {name: _artifact(name, output) for name in CONTRACTS}
 
 
@@ -99,7 +99,8 @@ def _resolve(importer: str, target: str) -> str:
     return "/".join(parts)
 
 
-def _compile(sources: Mapping[str, str]) -> dict[str, Any]:
+def compile_sources(sources: Mapping[str, str]) -> dict[str, Any]:
+    """Return what solc-js says of sources by their import names, with the settings of the artifacts."""
     request = {
         "language": "Solidity",
         "sources": {name: {"content": sources[name]} for name in sorted(sources)},

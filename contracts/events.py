@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.abi import CONTRACTS, ContractName, Entry, artifact, decode_values
-from contracts.bindings import award_from_tuple
+from contracts.abi import CONTRACTS, ContractName, Entry, artifact, decode_values, error_name
+from contracts.bindings import order_from_tuple
 from contracts.model import BURNED
-from contracts.records import ModelRecord, Payment
-from protocol.structs import Award
+from contracts.payments import decode_lock, decode_payment
+from contracts.records import Advice, ModelRecord, Payment
+from protocol.scalars import ZERO_ADDRESS
+from protocol.structs import Award, Order
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Locked:
     award: Award
     reserved: int
     collateral: int
+    token: bytes = ZERO_ADDRESS
+    collateral_token: bytes = ZERO_ADDRESS
 
 
 @dataclass(frozen=True)
@@ -75,14 +79,93 @@ class Settled:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """A job of a batch was not settled, for the reason of this error of the Escrow."""
+
+    order_hash: bytes
+    reason: str
+
+
+@dataclass(frozen=True)
 class Expired:
     """Nobody settled a locked order: the client has its reservation back, the collateral is burned."""
 
     order_hash: bytes
     client: bytes
     prover: bytes
+    token: bytes
     refunded: int
+    collateral_token: bytes
     burned: int
+
+
+@dataclass(frozen=True)
+class Released:
+    """The prover gave its lock up in time: the order is open again, a part of the collateral is burned."""
+
+    order_hash: bytes
+    client: bytes
+    prover: bytes
+    token: bytes
+    refunded: int
+    collateral_token: bytes
+    returned: int
+    burned: int
+
+
+@dataclass(frozen=True)
+class TokenDeposited:
+    """`amount` of a token arrived for `account`."""
+
+    token: bytes
+    account: bytes
+    sender: bytes
+    amount: int
+
+
+@dataclass(frozen=True)
+class TokenWithdrawalRequested:
+    """`amount` of a token may leave at `available_at`."""
+
+    token: bytes
+    account: bytes
+    amount: int
+    available_at: int
+
+
+@dataclass(frozen=True)
+class TokenWithdrawn:
+    """`amount` of a token left the balance of `account` for the address `to`."""
+
+    token: bytes
+    account: bytes
+    to: bytes
+    amount: int
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A contract posted an open order."""
+
+    order_hash: bytes
+    client: bytes
+    order: Order
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A consumer took the statement of a settled order."""
+
+    order_hash: bytes
+    consumer: bytes
+
+
+@dataclass(frozen=True)
+class CallbackFailed:
+    """A consumer refused the statement of a settled order; `claim` can deliver it later."""
+
+    order_hash: bytes
+    consumer: bytes
 
 
 @dataclass(frozen=True)
@@ -108,21 +191,77 @@ class ModelPublished:
     record: ModelRecord
 
 
-EscrowEvent = Deposited | WithdrawalRequested | Withdrawn | CancelRequested | Locked | Settled | Expired
-Event = EscrowEvent | ProgramRegistered | ModelPublished
+@dataclass(frozen=True)
+class Advised:
+    """A publisher's word on its own model: use another one, or none."""
+
+    model_id: bytes
+    advice: Advice
+    successor: bytes
+    reason: str
+
+
+@dataclass(frozen=True)
+class Proved:
+    """A subject's data earns a loan of a CreditGate."""
+
+    subject: bytes
+    commitment: bytes
+
+
+@dataclass(frozen=True)
+class Lent:
+    """A CreditGate lent to a subject, once for its data."""
+
+    subject: bytes
+    nullifier: bytes
+    amount: int
+
+
+EscrowEvent = (
+    Deposited
+    | WithdrawalRequested
+    | Withdrawn
+    | TokenDeposited
+    | TokenWithdrawalRequested
+    | TokenWithdrawn
+    | Submitted
+    | CancelRequested
+    | Locked
+    | Released
+    | Settled
+    | Skipped
+    | Delivered
+    | CallbackFailed
+    | Expired
+)
+Event = EscrowEvent | ProgramRegistered | ModelPublished | Advised | Proved | Lent
 
 _BUILD: dict[str, Callable[..., Event]] = {
     "Deposited": Deposited,
     "WithdrawalRequested": WithdrawalRequested,
     "Withdrawn": Withdrawn,
     "CancelRequested": CancelRequested,
-    "Locked": lambda order_hash, client, prover, award_hash, award, reserved, collateral: Locked(
-        order_hash, client, prover, award_hash, award_from_tuple(award), reserved, collateral
+    "TokenDeposited": TokenDeposited,
+    "TokenWithdrawalRequested": TokenWithdrawalRequested,
+    "TokenWithdrawn": TokenWithdrawn,
+    "Submitted": lambda order_hash, client, order: Submitted(order_hash, client, order_from_tuple(order)),
+    "Locked": lambda order_hash, client, prover, terms: Locked(
+        order_hash, client, prover, **vars(decode_lock(order_hash, prover, terms))
     ),
-    "Settled": lambda order_hash, program_id, client, payment, outputs: Settled(
-        order_hash, program_id, client, Payment(*payment), outputs
+    "Released": Released,
+    "Delivered": Delivered,
+    "CallbackFailed": CallbackFailed,
+    "Settled": lambda order_hash, program_id, client, payment: Settled(
+        order_hash, program_id, client, *decode_payment(payment)
     ),
+    "Skipped": lambda order_hash, reason: Skipped(order_hash, error_name("Escrow", reason)),
     "Expired": Expired,
+    "Advised": lambda model_id, advice, successor, reason: Advised(
+        model_id, Advice(advice), successor, reason
+    ),
+    "Proved": Proved,
+    "Lent": Lent,
     "ProgramRegistered": ProgramRegistered,
     "ModelPublished": lambda model_id, publisher, program_id, record: ModelPublished(
         model_id, publisher, program_id, ModelRecord(*record)
@@ -151,31 +290,56 @@ def event_topic(contract: ContractName, name: str) -> bytes:
 
 
 def balance_changes(event: Event) -> tuple[tuple[bytes, int], ...]:
-    """Return (account, change in wei) for each internal balance that the event moves, zeros left out.
+    """Return (account, change in wei) for each internal balance of ETH that the event moves, zeros left out.
 
     Applied to all events of an Escrow in order this gives exactly its balances.
     """
+    return tuple((account, change) for token, account, change in all_changes(event) if token == ZERO_ADDRESS)
+
+
+def all_changes(event: Event) -> tuple[tuple[bytes, bytes, int], ...]:
+    """Return (token, account, change) for each internal balance that the event moves; zero is ETH."""
+    return tuple(entry for entry in _changes(event) if entry[2])
+
+
+def _changes(event: Event) -> list[tuple[bytes, bytes, int]]:
     match event:
         case Deposited(account, _, amount):
-            changes = [(account, amount)]
+            return [(ZERO_ADDRESS, account, amount)]
         case Withdrawn(account, _, amount):
-            changes = [(account, -amount)]
+            return [(ZERO_ADDRESS, account, -amount)]
+        case TokenDeposited(token, account, _, amount):
+            return [(token, account, amount)]
+        case TokenWithdrawn(token, account, _, amount):
+            return [(token, account, -amount)]
         case Locked():
-            changes = [(event.client, -event.reserved), (event.prover, -event.collateral)]
+            return [
+                (event.token, event.client, -event.reserved),
+                (event.collateral_token, event.prover, -event.collateral),
+            ]
         case Settled(_, _, client, pay, _):
-            changes = [
-                (client, pay.refunded - pay.debited),
-                (pay.payout, pay.price - pay.royalty + pay.bounty),
-                (pay.publisher, pay.royalty),
-                (pay.fee_to, pay.verifier_fee),
-                (pay.locked_prover, pay.collateral_returned),
-                (BURNED, pay.burned),
+            return [
+                (pay.token, client, pay.refunded - pay.debited),
+                (pay.token, pay.payout, pay.price - pay.royalty),
+                (pay.token, pay.publisher, pay.royalty),
+                (pay.token, pay.fee_to, pay.verifier_fee),
+                (pay.collateral_token, pay.payout, pay.bounty),
+                (pay.collateral_token, pay.locked_prover, pay.collateral_returned),
+                (pay.collateral_token, BURNED, pay.burned),
+            ]
+        case Released():
+            return [
+                (event.token, event.client, event.refunded),
+                (event.collateral_token, event.prover, event.returned),
+                (event.collateral_token, BURNED, event.burned),
             ]
         case Expired():
-            changes = [(event.client, event.refunded), (BURNED, event.burned)]
+            return [
+                (event.token, event.client, event.refunded),
+                (event.collateral_token, BURNED, event.burned),
+            ]
         case _:
-            changes = []
-    return tuple((account, change) for account, change in changes if change)
+            return []
 
 
 def _fields(entry: Entry, topics: Sequence[bytes], data: bytes) -> list[Any]:

@@ -5,25 +5,38 @@ Same calls, same refusals (by the name of the Solidity error), same balances to 
 argument. What the model does not know is cryptography: whether a signature and a proof are valid is told
 to it. `EscrowModel` is mutable because it plays the part of the chain; a refused call changes nothing.
 
-| state of the order | lock | settle | settle_voided | expire | request_cancel |
-| --- | --- | --- | --- | --- | --- |
-| open | -> locked | -> settled | NotLocked | NotLocked | -> cancelling |
-| cancelling, before its time | -> locked | -> settled | NotLocked | NotLocked | AlreadyCancelled |
-| cancelling, from its time | AlreadyCancelled | AlreadyCancelled | NotLocked | NotLocked | AlreadyCancelled |
-| locked | AlreadyLocked | own award, to final | other award, after promise | after final | AlreadyLocked |
-| settled, expired | refused | refused | refused | refused | refused |
+I1  Conservation: what the Escrow owes is all balances and what locks hold.
+I2  Nobody is credited by a settlement without a valid proof that names payout and settler.
+I3  An order is paid at most once.
+I4  An order that expired is never settled, and one that was settled never expires.
+I5  A balance falls only by its owner's signature or call, or by the owner's missed promise.
+
+| state of the order | lock | settle | settle, voided | release | expire | request_cancel |
+| --- | --- | --- | --- | --- | --- | --- |
+| open | -> locked | -> settled | NotLocked | NotLocked | NotLocked | -> cancelling |
+| cancelling, before its time | -> locked | -> settled | NotLocked | NotLocked | NotLocked | AlreadyCancelled |
+| cancelling, after it | AlreadyCancelled | AlreadyCancelled | NotLocked | NotLocked | NotLocked | AlreadyCancelled |
+| locked | AlreadyLocked | own award, to final | other award, after promise | -> open | after final | AlreadyLocked |
+| settled, expired | refused | refused | refused | refused | refused | refused |
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 
-from protocol.scalars import MAX_AMOUNT, ZERO_ADDRESS
-from protocol.structs import REQUEST_FOR_QUOTES, Award, Order
+from protocol.scalars import MAX_AMOUNT, ZERO_ADDRESS, ZERO_HASH
+from protocol.structs import OPEN_ORDER, Award, Order
 
+ETH = ZERO_ADDRESS
+"""The token that is none."""
 BURNED = bytes.fromhex("000000000000000000000000000000000000dead")
 """The internal balance of what is burned; nobody can withdraw from it."""
+MAX_BATCH = 128
+BOUNTY_DIVISOR = 4
+RELEASE_DIVISOR = 8
 
 
 class Refused(Exception):
@@ -36,7 +49,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Open:
-    """Never seen on the chain."""
+    """Neither locked nor finished."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,20 @@ class Finished:
 OrderLife = Open | Cancelling | LockedBy | Finished
 
 
+@dataclass(frozen=True)
+class Claim:
+    """One settlement: what the chain is told, and whether signature and proof would be found good."""
+
+    order_hash: bytes
+    order: Order
+    award: Award
+    settler: bytes
+    locking: Award | None = None
+    """The award that locked the order, if another one settles it."""
+    signed: bool = True
+    proved: bool = True
+
+
 @dataclass
 class EscrowModel:
     """Balances and orders of one Escrow. Orders are known by their digest, as on the chain."""
@@ -70,39 +97,57 @@ class EscrowModel:
     withdrawal_delay: int
     publishers: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
     """Model id -> (publisher, royalty in basis points): what the Registry says."""
-    balances: defaultdict[bytes, int] = field(default_factory=lambda: defaultdict(int))
-    withdrawals: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    balances: defaultdict[tuple[bytes, bytes], int] = field(default_factory=lambda: defaultdict(int))
+    """(token, account) -> amount."""
+    withdrawals: dict[tuple[bytes, bytes], tuple[int, int]] = field(default_factory=dict)
     orders: dict[bytes, OrderLife] = field(default_factory=dict)
-    held: int = 0
-    """Wei inside locks."""
+    submitted: set[bytes] = field(default_factory=set)
+    held: defaultdict[bytes, int] = field(default_factory=lambda: defaultdict(int))
+    """Token -> what locks hold of it."""
 
-    def total(self) -> int:
-        """Return what the Escrow owes: balances and locks (INV-2)."""
-        return sum(self.balances.values()) + self.held
+    def balance(self, account: bytes, token: bytes = ETH) -> int:
+        """Return what an account has of a token."""
+        return self.balances[token, account]
 
-    def deposit(self, account: bytes, amount: int) -> None:
-        """Add to a balance."""
+    def total(self, token: bytes = ETH) -> int:
+        """Return what the Escrow owes of a token: balances and locks (I1)."""
+        return sum(amount for (kind, _), amount in self.balances.items() if kind == token) + self.held[token]
+
+    # --- balances --------------------------------------------------------------------------
+
+    def deposit(self, account: bytes, amount: int, token: bytes = ETH) -> None:
+        """Add to a balance; of a token, what really arrived."""
         _require(account != ZERO_ADDRESS, "ZeroAddress")
         _require(amount <= MAX_AMOUNT, "AmountTooLarge")
-        self.balances[account] += amount
+        self.balances[token, account] += amount
 
-    def request_withdraw(self, now: int, account: bytes, amount: int) -> None:
+    def request_withdraw(self, now: int, account: bytes, amount: int, token: bytes = ETH) -> None:
         """Announce a withdrawal; it replaces an earlier one, zero takes it back."""
-        _require(amount <= self.balances[account], "InsufficientBalance")
-        self.withdrawals.pop(account, None)
+        _require(amount <= self.balance(account, token), "InsufficientBalance")
+        self.withdrawals.pop((token, account), None)
         if amount:
-            self.withdrawals[account] = (amount, now + self.withdrawal_delay)
+            self.withdrawals[token, account] = (amount, now + self.withdrawal_delay)
 
-    def withdraw(self, now: int, account: bytes, to: bytes) -> int:
-        """Pay out what was announced or what is left of it; returns the wei that leave."""
+    def withdraw(self, now: int, account: bytes, to: bytes, token: bytes = ETH) -> int:
+        """Pay out what was announced or what is left of it; returns the amount that leaves."""
         _require(to != ZERO_ADDRESS, "ZeroAddress")
-        _require(account in self.withdrawals, "NoWithdrawalRequested")
-        amount, available_at = self.withdrawals[account]
+        _require((token, account) in self.withdrawals, "NoWithdrawalRequested")
+        amount, available_at = self.withdrawals[token, account]
         _require(now >= available_at, "WithdrawalNotReady")
-        del self.withdrawals[account]
-        paid = min(amount, self.balances[account])
-        self.balances[account] -= paid
+        del self.withdrawals[token, account]
+        paid = min(amount, self.balance(account, token))
+        self.balances[token, account] -= paid
         return paid
+
+    # --- the life of an order --------------------------------------------------------------
+
+    def submit(self, now: int, sender: bytes, order_hash: bytes, order: Order) -> None:
+        """Post an open order without a signature: the client itself calls."""
+        _require(sender == order.client, "NotClient")
+        _require(order.kind == OPEN_ORDER, "NotOpenOrder")
+        _require(order.input_hash != ZERO_HASH, "InputNotPublic")
+        self._require_open(now, order_hash)
+        self.submitted.add(order_hash)
 
     def request_cancel(self, now: int, sender: bytes, order_hash: bytes, order: Order) -> None:
         """Announce that the order shall not be served."""
@@ -119,112 +164,134 @@ class EscrowModel:
         """Reserve the client's payment and the prover's collateral."""
         _require(sender == award.prover, "NotProver")
         _require_terms(order_hash, order, award)
-        self._publisher(order)
         self._require_open(now, order_hash)
+        if order.kind == OPEN_ORDER:
+            _require_ramp(now, order, award)
         _require(now <= award.lock_by, "LockTooLate")
         _require(now < award.promise_at, "PromiseMissed")
         _require(award.promise_at <= order.final_by, "PromiseTooLate")
-        _require(signed, "BadSignature")
-        reserved = award.price + order.verifier_fee
-        after = self.balances[order.client] - reserved
-        _require(after >= 0, "InsufficientBalance")
-        prover_has = after if award.prover == order.client else self.balances[award.prover]
-        _require(prover_has >= order.collateral, "InsufficientBalance")
-        self.balances[order.client] -= reserved
-        self.balances[award.prover] -= order.collateral
-        self.held += reserved + order.collateral
+        _require(signed or order_hash in self.submitted, "BadSignature")
+        price, collateral = award.price + order.verifier_fee, order.collateral
+        self._require_funds(order.token, order.client, price)
+        shared = (order.token, order.client) == (order.collateral_token, award.prover)
+        self._require_funds(order.collateral_token, award.prover, collateral + (price if shared else 0))
+        self._reserve(order, award, 1)
         self.orders[order_hash] = LockedBy(award)
 
-    def settle(
-        self,
-        now: int,
-        sender: bytes,
-        order_hash: bytes,
-        order: Order,
-        award: Award,
-        settler: bytes,
-        *,
-        signed: bool = True,
-        proved: bool = True,
-    ) -> None:
-        """Pay for a proof, directly or from the lock of this very award."""
-        life = self._life(order_hash)
-        publisher = self._require_payable(life, order_hash, order, award, proved)
-        needed = award.price + order.verifier_fee
-        if isinstance(life, LockedBy):
-            _require(life.award == award, "LockedByAnotherAward")
-            self._unlock(now, order, award, award, late=now > award.promise_at)
-        else:
-            self._require_open(now, order_hash)
-            _require_in_time(now, order, award)
-            _require(signed, "BadSignature")
-            _require(self.balances[order.client] >= needed, "InsufficientBalance")
-            self.balances[order.client] -= needed
-        self._pay(order_hash, order, award, publisher, sender, settler)
+    def release(self, now: int, sender: bytes, order_hash: bytes, order: Order, locking: Award) -> None:
+        """Give a lock up before its promise, for an eighth of the collateral; the order is open again."""
+        _require(sender == locking.prover, "NotProver")
+        _require_locked_by(self._life(order_hash), locking)
+        _require(now <= locking.promise_at, "PromiseMissed")
+        self._reserve(order, locking, -1)
+        burned = order.collateral // RELEASE_DIVISOR
+        self.balances[order.collateral_token, locking.prover] -= burned
+        self.balances[order.collateral_token, BURNED] += burned
+        self.orders[order_hash] = Open()
 
-    def settle_voided(
-        self,
-        now: int,
-        sender: bytes,
-        order_hash: bytes,
-        order: Order,
-        award: Award,
-        settler: bytes,
-        locking: Award,
-        *,
-        signed: bool = True,
-        proved: bool = True,
-    ) -> None:
-        """Settle by another award, cheaper or dearer, an order whose lock missed its promise."""
-        life = self._life(order_hash)
-        publisher = self._require_payable(life, order_hash, order, award, proved)
-        _require_locked_by(life, locking)
-        _require(now > locking.promise_at, "LockStillHolds")
-        _require_in_time(now, order, award)
-        _require(signed, "BadSignature")
-        _require(self.balances[order.client] >= award.price - locking.price, "InsufficientBalance")
-        self._unlock(now, order, locking, award, late=True)
-        self._pay(order_hash, order, award, publisher, sender, settler)
+    def settle(self, now: int, sender: bytes, claim: Claim) -> None:
+        """Pay for a proof: directly, from the lock of this very award, or from a voided lock."""
+        self._require_payable(now, claim)
+        _require(claim.proved, "ProofInvalid")
+        self._pay(now, sender, claim)
+
+    def settle_batch(self, now: int, sender: bytes, claims: Sequence[Claim]) -> tuple[str | None, ...]:
+        """Pay every claim that is live; return for each None or why it was skipped. One bad proof among
+        those that are live fails all."""
+        _require(len(claims) <= MAX_BATCH, "BatchTooLarge")
+        after = deepcopy(self)
+        refusals: list[str | None] = []
+        for claim in claims:
+            try:
+                after._require_payable(now, claim)
+            except Refused as refused:
+                refusals.append(refused.reason)
+                continue
+            after._pay(now, sender, claim)
+            refusals.append(None)
+        _require(None in refusals, "NothingLive")
+        live = [claim for claim, refusal in zip(claims, refusals, strict=True) if refusal is None]
+        _require(all(claim.proved for claim in live), "ProofInvalid")
+        vars(self).update(vars(after))
+        return tuple(refusals)
 
     def expire(self, now: int, order_hash: bytes, order: Order, locking: Award) -> None:
         """Give the client its reservation back after the final deadline; burn the collateral."""
         _require_locked_by(self._life(order_hash), locking)
         _require(now > order.final_by, "NotYetExpired")
-        reserved = locking.price + order.verifier_fee
-        self.held -= reserved + order.collateral
-        self.balances[order.client] += reserved
-        self.balances[BURNED] += order.collateral
+        self._reserve(order, locking, -1)
+        self.balances[order.collateral_token, locking.prover] -= order.collateral
+        self.balances[order.collateral_token, BURNED] += order.collateral
         self.orders[order_hash] = Finished("AlreadyExpired")
 
-    def _require_payable(
-        self, life: OrderLife, order_hash: bytes, order: Order, award: Award, proved: bool
-    ) -> bytes:
+    # --- settling --------------------------------------------------------------------------
+
+    def _require_payable(self, now: int, claim: Claim) -> None:
+        """Everything but the proof."""
+        life, order, award, locking = self._life(claim.order_hash), claim.order, claim.award, claim.locking
         _require_unfinished(life)
-        _require_terms(order_hash, order, award)
-        _require(proved, "ProofInvalid")
-        return self._publisher(order)
-
-    def _unlock(self, now: int, order: Order, locking: Award, award: Award, *, late: bool) -> None:
-        """Empty the lock: the client's balance takes the difference in price, up or down; the collateral goes
-        back, or is split into bounty and burnt."""
-        if late:
-            _require(now <= order.final_by, "FinalMissed")
-            bounty = order.collateral // 4
-            self.balances[award.payout] += bounty
-            self.balances[BURNED] += order.collateral - bounty
+        _require_terms(claim.order_hash, order, award)
+        self._publisher(order)
+        if locking is not None:
+            _require_locked_by(life, locking)
+            _require(now > locking.promise_at, "LockStillHolds")
+        elif isinstance(life, LockedBy):
+            _require(life.award == award, "LockedByAnotherAward")
+            _require(now <= max(award.promise_at, order.final_by), "FinalMissed")
+            return
         else:
-            self.balances[locking.prover] += order.collateral
-        self.balances[order.client] += locking.price - award.price
-        self.held -= locking.price + order.verifier_fee + order.collateral
+            self._require_open(now, claim.order_hash)
+        _require(now <= award.promise_at, "PromiseMissed")
+        _require(now <= order.final_by, "FinalMissed")
+        _require(claim.signed or claim.order_hash in self.submitted, "BadSignature")
+        if order.kind == OPEN_ORDER:
+            _require(award.prover == award.payout, "ProverNotPayout")
+            _require_ramp(now, order, award)
+        self._require_funds(order.token, order.client, self._debit(now, claim))
 
-    def _pay(
-        self, order_hash: bytes, order: Order, award: Award, publisher: bytes, sender: bytes, settler: bytes
-    ) -> None:
-        royalty = award.price * order.royalty_bps // 10_000
-        self.balances[award.payout] += award.price - royalty
-        self.balances[publisher] += royalty
-        self.balances[settler if sender == settler else award.payout] += order.verifier_fee
-        self.orders[order_hash] = Finished("AlreadySettled")
+    def _debit(self, now: int, claim: Claim) -> int:
+        """What the client pays beyond what a lock holds."""
+        if claim.locking is not None:
+            return max(0, self._price(now, claim) - claim.locking.price)
+        return self._price(now, claim) + claim.order.verifier_fee
+
+    def _price(self, now: int, claim: Claim) -> int:
+        """An open order pays what its ramp has reached, unless a lock has fixed it."""
+        own_lock = claim.locking is None and isinstance(self._life(claim.order_hash), LockedBy)
+        if claim.order.kind != OPEN_ORDER or own_lock:
+            return claim.award.price
+        return price_at(now, claim.order)
+
+    def _pay(self, now: int, sender: bytes, claim: Claim) -> None:
+        order, award = claim.order, claim.award
+        price, life = self._price(now, claim), self._life(claim.order_hash)
+        if isinstance(life, LockedBy):
+            self._reserve(order, life.award, -1)
+            if now > life.award.promise_at:
+                self._slash(order, life.award.prover, award.payout)
+        royalty = price * order.royalty_bps // 10_000
+        self.balances[order.token, order.client] -= price + order.verifier_fee
+        self.balances[order.token, award.payout] += price - royalty
+        self.balances[order.token, self._publisher(order)] += royalty
+        fee_to = claim.settler if sender == claim.settler else award.payout
+        self.balances[order.token, fee_to] += order.verifier_fee
+        self.orders[claim.order_hash] = Finished("AlreadySettled")
+
+    def _slash(self, order: Order, late: bytes, payout: bytes) -> None:
+        """A missed promise: a quarter of the collateral to whoever did the job, the rest to nobody."""
+        bounty = order.collateral // BOUNTY_DIVISOR
+        self.balances[order.collateral_token, late] -= order.collateral
+        self.balances[order.collateral_token, payout] += bounty
+        self.balances[order.collateral_token, BURNED] += order.collateral - bounty
+
+    def _reserve(self, order: Order, award: Award, sign: int) -> None:
+        """Move price, fee and collateral into a lock, or (sign -1) all back to where they came from."""
+        for token, account, amount in (
+            (order.token, order.client, award.price + order.verifier_fee),
+            (order.collateral_token, award.prover, order.collateral),
+        ):
+            self.balances[token, account] -= sign * amount
+            self.held[token] += sign * amount
 
     def _publisher(self, order: Order) -> bytes:
         publisher, royalty_bps = self.publishers.get(order.model_id, (ZERO_ADDRESS, 0))
@@ -234,6 +301,9 @@ class EscrowModel:
     def _life(self, order_hash: bytes) -> OrderLife:
         return self.orders.get(order_hash, Open())
 
+    def _require_funds(self, token: bytes, account: bytes, amount: int) -> None:
+        _require(amount <= self.balance(account, token), "InsufficientBalance")
+
     def _require_open(self, now: int, order_hash: bytes) -> None:
         life = self._life(order_hash)
         _require(not isinstance(life, LockedBy), "AlreadyLocked")
@@ -241,19 +311,29 @@ class EscrowModel:
         _require_unfinished(life)
 
 
+def price_at(now: int, order: Order) -> int:
+    """Return what an open order pays at an instant: it rises evenly from the floor to the cap."""
+    if now >= order.ramp_end:
+        return order.price_cap
+    passed = max(0, now - order.ramp_start)
+    return order.price_floor + (order.price_cap - order.price_floor) * passed // (
+        order.ramp_end - order.ramp_start
+    )
+
+
 def _require_terms(order_hash: bytes, order: Order, award: Award) -> None:
-    _require(order.kind == REQUEST_FOR_QUOTES, "UnsupportedKind")
-    _require(order.token == order.collateral_token == ZERO_ADDRESS, "UnsupportedToken")
-    _require(order.consumer == ZERO_ADDRESS, "UnsupportedConsumer")
     _require(award.order_hash == order_hash, "AwardForAnotherOrder")
     _require(award.price <= order.price_cap, "PriceAboveCap")
     _require(award.promise_at <= order.promise_by, "PromiseTooLate")
     _require(award.payout != ZERO_ADDRESS, "ZeroAddress")
+    if order.kind == OPEN_ORDER:
+        rises = order.price_floor <= order.price_cap and order.ramp_start <= order.ramp_end
+        _require(rises, "RampMalformed")
 
 
-def _require_in_time(now: int, order: Order, award: Award) -> None:
-    _require(now <= award.promise_at, "PromiseMissed")
-    _require(now <= order.final_by, "FinalMissed")
+def _require_ramp(now: int, order: Order, award: Award) -> None:
+    _require(now >= order.ramp_start, "RampNotStarted")
+    _require(award.price <= price_at(now, order), "PriceNotReached")
 
 
 def _require_locked_by(life: OrderLife, locking: Award) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from protocol.scalars import ZERO_ADDRESS, ZERO_HASH
 from protocol.structs import Award, Order
 
 
@@ -23,7 +24,7 @@ class Settlement:
 
 @dataclass(frozen=True)
 class Payment:
-    """Where the money of one settlement went, in wei."""
+    """Where the money of one settlement went, in wei or the units of its tokens (zero is ETH)."""
 
     award_hash: bytes
     statement_hash: bytes
@@ -41,6 +42,19 @@ class Payment:
     collateral_returned: int
     bounty: int
     burned: int
+    token: bytes = ZERO_ADDRESS
+    collateral_token: bytes = ZERO_ADDRESS
+    model_id: bytes = ZERO_HASH
+
+
+class How(IntEnum):
+    """Out of what a settlement is paid: the client's balance, the lock of its own award (in time or late),
+    or the lock of another award that missed its promise."""
+
+    DIRECT = 0
+    KEPT = 1
+    LATE = 2
+    VOIDED = 3
 
 
 @dataclass(frozen=True)
@@ -57,6 +71,14 @@ class ModelRecord:
     royalty_bps: int
     licence: str
     uri: str
+
+
+class Advice(IntEnum):
+    """What a publisher says later of a model."""
+
+    NONE = 0
+    SUPERSEDED = 1
+    BROKEN = 2
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,13 @@ class SubmitSettlement(Effect):
 
 
 @dataclass(frozen=True, slots=True)
+class SubmitBatch(Effect):
+    """Send one transaction that settles several orders; `order_hash` is that of the first."""
+
+    settlements: tuple[SubmitSettlement, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SendNotice(Effect):
     """Tell the prover's peer which transaction settled the award."""
 
@@ -180,6 +187,7 @@ EFFECTS: tuple[type[Effect], ...] = (
     SendProof,
     CheckProof,
     SubmitSettlement,
+    SubmitBatch,
     SendNotice,
     SubmitExpire,
     SubmitCancel,

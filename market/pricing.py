@@ -80,9 +80,15 @@ class Situation:
     """Price that this lock holds; a dearer proof takes the difference from the client's balance."""
 
 
+def is_supported(order: Order) -> bool:
+    """Return whether nodes serve such orders. The Escrow takes more: tokens, consumers, open orders."""
+    others = (order.token, order.collateral_token, order.consumer)
+    return order.kind == REQUEST_FOR_QUOTES and all(address == ZERO_ADDRESS for address in others)
+
+
 def preflight(order: Order, tariff: Tariff, situation: Situation) -> Quote | Decline:
     """Return a quote within the order's cap and deadlines, or the first reason to decline."""
-    if order.kind != REQUEST_FOR_QUOTES or order.token != ZERO_ADDRESS or order.consumer != ZERO_ADDRESS:
+    if not is_supported(order):
         return Decline(refusals.UNSUPPORTED_ORDER)
     if situation.proving_ms is None:
         return Decline(refusals.UNKNOWN_PROGRAM)

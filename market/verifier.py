@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The verifier's machine: check a proof off-chain, settle it, tell the prover.
+"""The verifier's machine: check a proof off-chain, settle it with what else is ready, tell the prover.
 
 | phase | waits for | at its deadline |
 | --- | --- | --- |
 | CHECKING | the off-chain check | dropped |
+| READY | others to settle with | settled, with all that is ready |
 | SETTLING | the chain's word | dropped: the promise is over |
 | DONE, DROPPED | nothing | forgotten after the end of the order |
 
-A proof that does not verify costs its sender a refusal and a lower score, and never a transaction.
+A proof that does not verify costs its sender a refusal and a lower score, and never a transaction. A checked
+one waits at most `batch_wait`, and never into the last `SPARE` before its promise: a batch must not make a prover late.
 """
 
 from __future__ import annotations
@@ -17,7 +19,16 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from market import refusals
-from market.effects import CheckProof, Effect, Report, SendNotice, SendRefusal, SubmitSettlement, Unexpected
+from market.effects import (
+    CheckProof,
+    Effect,
+    Report,
+    SendNotice,
+    SendRefusal,
+    SubmitBatch,
+    SubmitSettlement,
+    Unexpected,
+)
 from market.events import (
     VERIFIER_EVENTS,
     ChainExpired,
@@ -32,15 +43,21 @@ from market.events import (
     Tick,
 )
 from market.instants import SECOND, end_of, to_seconds
+from market.pricing import is_supported
 
 MAX_JOBS = 1_024
 """Jobs that a verifier holds; more are refused."""
+
+
+SPARE = 10 * SECOND
+"""What is left for a transaction before a deadline, in nanoseconds: the wait for a batch ends before."""
 
 
 class Phase(StrEnum):
     """Where a verifier's job stands."""
 
     CHECKING = "checking"
+    READY = "ready"
     SETTLING = "settling"
     DONE = "done"
     DROPPED = "dropped"
@@ -64,6 +81,10 @@ class State:
     least_fee: int = 0
     settle_gas: int = 420_000
     gas_price: int = 0
+    batch_wait: int = 0
+    """How long a checked proof waits for others, in nanoseconds; zero settles each alone."""
+    batch_size: int = 64
+    """Settlements in one transaction at most."""
     locks: Mapping[bytes, ChainLocked] = field(default_factory=dict)
     settled: Mapping[bytes, int] = field(default_factory=dict)
     """order hash -> instant at which it may be forgotten."""
@@ -124,6 +145,8 @@ def _fault(state: State, event: ProofReceived) -> str:
     total = event.award.price + event.order.verifier_fee
     if event.settler != state.account:
         return refusals.WRONG_SETTLER
+    if not is_supported(event.order):
+        return refusals.UNSUPPORTED_ORDER
     if event.order_hash in state.settled:
         return refusals.ALREADY_SETTLED
     if event.order.verifier_fee < least_acceptable_fee(state):
@@ -153,7 +176,40 @@ def _checked(state: State, job: Job, event: ProofChecked) -> Step:
         state = _end(state, job, Phase.DROPPED, "invalid proof")
         said = Report(job.request.order_hash, "invalid-proof", request.award.prover)
         return state, (said, SendRefusal(request.order_hash, request.peer, refusals.PROOF_INVALID, 0))
-    settle = SubmitSettlement(
+    said = Report(request.order_hash, "checked", request.award.prover)
+    due = min(event.at + state.batch_wait, job.deadline - SPARE)
+    state = _put(state, replace(job, phase=Phase.READY, deadline=due))
+    ready = _ready(state)
+    if due <= event.at or len(ready) >= state.batch_size:
+        state, effects = _settle(state, ready)
+        return state, (said, *effects)
+    return state, (said,)
+
+
+def _due(state: State, job: Job, event: Tick) -> Step:
+    return _settle(state, _ready(state))
+
+
+def _ready(state: State) -> tuple[Job, ...]:
+    """What waits, the one that must go first in front."""
+    ready = [job for job in state.jobs.values() if job.phase is Phase.READY]
+    return tuple(sorted(ready, key=lambda job: job.deadline))
+
+
+def _settle(state: State, ready: tuple[Job, ...]) -> Step:
+    """Send a transaction for the first of what is ready, as many as fit."""
+    batch = ready[: state.batch_size]
+    for job in batch:
+        end = end_of(_last_second(state, job.request))
+        state = _put(state, replace(job, phase=Phase.SETTLING, deadline=end))
+    settlements = tuple(_settlement(job.request) for job in batch)
+    if len(settlements) == 1:
+        return state, settlements
+    return state, (SubmitBatch(settlements[0].order_hash, settlements),)
+
+
+def _settlement(request: ProofReceived) -> SubmitSettlement:
+    return SubmitSettlement(
         request.order_hash,
         request.order,
         request.award,
@@ -162,8 +218,6 @@ def _checked(state: State, job: Job, event: ProofChecked) -> Step:
         request.proof,
         request.settler,
     )
-    said = Report(request.order_hash, "checked", request.award.prover)
-    return _put(state, replace(job, phase=Phase.SETTLING)), (said, settle)
 
 
 def _settlement_failed(state: State, job: Job, event: SettlementFailed) -> Step:
@@ -209,6 +263,8 @@ def _forget(state: State, job: Job, event: Tick) -> Step:
 def _tick(state: State, event: Tick) -> Step:
     effects: list[Effect] = []
     for order_hash in [key for key, job in state.jobs.items() if job.deadline <= event.at]:
+        if state.jobs[order_hash].deadline > event.at:
+            continue  # it went with the batch of another
         state, more = TABLE[state.jobs[order_hash].phase, Tick](state, state.jobs[order_hash], event)
         effects += more
     remembered = {key: until for key, until in state.settled.items() if until > event.at}
@@ -252,6 +308,7 @@ _WORKING: dict[type[Event], Handler] = {
 }
 _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
     Phase.CHECKING: {**_WORKING, ProofChecked: _checked},
+    Phase.READY: {**_WORKING, Tick: _due},
     Phase.SETTLING: {**_WORKING, SettlementFailed: _settlement_failed},
     Phase.DONE: {
         Tick: _forget,

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
-from contracts import bindings
+from contracts import bindings, packing
 from contracts import events as chain_events
-from contracts.calldata import decode_settlement
-from contracts.records import ModelRecord, Settlement
+from contracts.calldata import decode_settlements
+from contracts.packing import BatchJob
+from contracts.records import ModelRecord, Settlement, Status
 from contracts.reverts import contract_error
 from market.events import ChainExpired, ChainLocked, ChainSettled, JobEvent
 from market.instants import SECOND
@@ -88,6 +89,11 @@ class ChainView:
         """Return (wei that is on its way out, second from which it can be taken)."""
         return bindings.decode_pending_withdrawal(await self._read(bindings.pending_withdrawal_of(account)))
 
+    async def is_settled(self, order_hash: bytes) -> bool:
+        """Return whether the Escrow has paid for an order."""
+        state = bindings.decode_state(await self._read(bindings.state_of(order_hash)))
+        return state.status is Status.SETTLED
+
     async def gas_price(self) -> int:
         """Return what a unit of gas costs in the next block, in wei."""
         header = await self.client.header("latest")
@@ -141,20 +147,23 @@ class ChainView:
                 found.append(event)
         return found
 
-    async def settlement_of(self, transaction_hash: bytes) -> tuple[Settlement, int]:
-        """Return (settlement, block number) of a settling transaction.
+    async def settlement_of(self, order_hash: bytes, transaction_hash: bytes) -> tuple[Settlement, int]:
+        """Return (settlement of the order, block number) of a settling transaction.
 
         Raises:
-            RpcMalformedError: the transaction is unknown, or settles nothing.
+            RpcMalformedError: the transaction is unknown, or does not settle the order.
         """
         found = await self.client.rpc.call("eth_getTransactionByHash", hex_of(transaction_hash))
         if not isinstance(found, dict) or found.get("blockNumber") is None:
             raise RpcMalformedError("The RPC does not know the settling transaction.")
         try:
-            settlement = decode_settlement(parse_bytes(found.get("input"), "call data"))
+            settlements = decode_settlements(self.network, parse_bytes(found.get("input"), "call data"))
         except ValueError as error:
             raise RpcMalformedError(f"The transaction cannot be read: {error}.") from None
-        return settlement, int(found["blockNumber"], 16)
+        for settlement in settlements:
+            if settlement.award.order_hash == order_hash:
+                return settlement, int(found["blockNumber"], 16)
+        raise RpcMalformedError("The transaction settles other orders.")
 
     async def _read(self, data: bytes) -> bytes:
         return await self.client.call(self.network.escrow, data)
@@ -178,6 +187,20 @@ class ChainView:
         if locking is None or locking == settlement.award:
             return await self._send(key, bindings.settle(settlement))
         return await self._send(key, bindings.settle_voided(settlement, locking))
+
+    async def settle_batch(self, jobs: Sequence[BatchJob], key: str) -> Receipt:
+        """Settle several jobs in one transaction; those that are not live by then are skipped."""
+        return await self._send(key, packing.settle_batch(jobs))
+
+    async def try_batch(self, jobs: Sequence[BatchJob]) -> tuple[str | None, ...]:
+        """Return what `settle_batch` would answer now: for each job None, or why it would be skipped.
+
+        Raises:
+            RevertedError: a proof is bad, or no job is live.
+        """
+        data = packing.settle_batch(jobs)
+        answer = await self.client.call(self.network.escrow, data, sender=self.account_address)
+        return packing.refusals_of(answer)
 
     async def lock(self, order: Order, award: Award, signature: bytes, key: str) -> Receipt:
         """Lock an order for this account's award."""
@@ -282,9 +305,7 @@ def _decode(entry: Log) -> chain_events.EscrowEvent | None:
     except ValueError as error:
         log.error("an event cannot be decoded", transaction=hex_of(entry.transaction_hash), reason=str(error))
         return None
-    if event is None or isinstance(event, chain_events.ProgramRegistered | chain_events.ModelPublished):
-        return None
-    return event
+    return event if isinstance(event, chain_events.EscrowEvent) else None
 
 
 def _job_event(entry: Log, at: int) -> JobEvent | None:

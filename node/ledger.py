@@ -45,6 +45,8 @@ class Ledger:
                 self._leaving.pop(event.account, None)
             case chain_events.Locked():
                 self._locks[event.order_hash] = event
+            case chain_events.Released():
+                self._locks.pop(event.order_hash, None)
             case chain_events.Settled() | chain_events.Expired():
                 self._locks.pop(event.order_hash, None)
                 self._done.add(event.order_hash)

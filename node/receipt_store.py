@@ -20,7 +20,7 @@ class ReceiptStore:
 
     async def keep(self, effect: KeepReceipt) -> None:
         """Build the receipt of a settled order from the chain, and write it whole or not at all."""
-        settlement, block_number = await self._chain.settlement_of(effect.transaction_hash)
+        settlement, block_number = await self._chain.settlement_of(effect.order_hash, effect.transaction_hash)
         receipt = Receipt(
             network=self._chain.network,
             order=settlement.order,

@@ -80,12 +80,18 @@ class Node:
                 RoleShell("prover", state, prover.transition, prover.next_deadline, self._journal, clock),
             )
         if "verifier" in roles:
-            least = self.settings.verifier.least_fee_wei
+            chosen = self.settings.verifier
+            state_of_verifier = verifier.State(
+                account=account,
+                least_fee=chosen.least_fee_wei,
+                batch_wait=chosen.batch_wait_ms * 10**6,
+                batch_size=chosen.batch_size,
+            )
             self.verifier = VerifierRole(
                 self.context,
                 RoleShell(
                     "verifier",
-                    verifier.State(account=account, least_fee=least),
+                    state_of_verifier,
                     verifier.transition,
                     verifier.next_deadline,
                     self._journal,

@@ -134,6 +134,12 @@ class VerifierSettings(Section):
     least_fee_wei: AmountWei = Field(
         default=0, description="Least fee, in wei, for which a proof is settled."
     )
+    batch_wait_ms: Annotated[WholeNumber, Field(ge=0, le=600_000)] = Field(
+        default=1_000, description="How long a checked proof waits for others to settle with, in ms."
+    )
+    batch_size: Annotated[WholeNumber, Field(ge=1, le=128)] = Field(
+        default=64, description="How many proofs one transaction settles at most."
+    )
 
 
 class Settings(Section):

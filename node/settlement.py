@@ -7,12 +7,18 @@ from collections.abc import Sequence
 
 import structlog
 
+from contracts import packing
+from contracts.bisection import good_jobs
+from contracts.events import Skipped, decode_event
+from contracts.packing import BatchJob
 from contracts.records import Settlement
 from market import refusals
-from market.effects import SubmitCancel, SubmitExpire, SubmitLock, SubmitSettlement
+from market.effects import SubmitBatch, SubmitCancel, SubmitExpire, SubmitLock, SubmitSettlement
 from market.events import Event, SettlementFailed
+from node.chain.records import Receipt
 from node.chain_view import ChainView
 from protocol.errors import ChainError, RevertedError, TransactionRevertedError
+from protocol.hashing import keccak256
 
 log = structlog.get_logger("proofmesh.settlement")
 
@@ -51,6 +57,57 @@ class Transactions:
         log.info("settlement mined", order=effect.order_hash.hex()[:12], gas=receipt.gas_used)
         return []
 
+    async def settle_batch(self, effect: SubmitBatch) -> Sequence[Event]:
+        """Settle several orders at once; each that the chain refuses is an event, the others are settled."""
+        jobs = [self._job(settlement) for settlement in effect.settlements]
+        good = await self._passing(jobs)
+        refused = [job for job in jobs if job not in good]
+        if good:
+            key = f"batch-{keccak256(packing.pack(good)).hex()[:32]}"
+            try:
+                receipt = await self._chain.settle_batch(good, key)
+            except _REFUSED as error:
+                log.warning("batch refused", jobs=len(good), reason=error.message)
+                refused = jobs
+            else:
+                log.info("batch mined", jobs=len(good), gas=receipt.gas_used)
+                refused += [job for job in good if _order_hash(job) in _skipped(receipt)]
+        return [event for job in refused for event in await self._refusal(job)]
+
+    async def _passing(self, jobs: Sequence[BatchJob]) -> tuple[BatchJob, ...]:
+        """The jobs that would be settled now: a bad proof fails its batch, and is found by halving it."""
+        search = good_jobs(jobs)
+        answers: dict[bytes, str | None] = {}
+        try:
+            batch = next(search)
+            while True:
+                try:
+                    answer = await self._chain.try_batch(batch)
+                except RevertedError:
+                    batch = search.send(False)
+                    continue
+                answers |= {_order_hash(job): why for job, why in zip(batch, answer, strict=True)}
+                batch = search.send(True)
+        except StopIteration as done:
+            passing: tuple[BatchJob, ...] = done.value
+        return tuple(job for job in passing if answers[_order_hash(job)] is None)
+
+    async def _refusal(self, job: BatchJob) -> Sequence[Event]:
+        """Why the chain refuses a job; none if it is settled: then its block is the news."""
+        order_hash = _order_hash(job)
+        if await self._chain.is_settled(order_hash):
+            return []
+        log.warning("settlement refused", order=order_hash.hex()[:12])
+        return [SettlementFailed(self._chain.clock.now(), order_hash, refusals.SETTLEMENT_FAILED)]
+
+    def _job(self, effect: SubmitSettlement) -> BatchJob:
+        lock = self._chain.ledger.lock_of(effect.order_hash)
+        settlement = Settlement(
+            effect.order, effect.award, effect.signature, effect.proof, effect.outputs, effect.settler
+        )
+        voided = lock is not None and lock.award != effect.award
+        return BatchJob(settlement, lock.award if lock is not None and voided else None)
+
     async def expire(self, effect: SubmitExpire) -> None:
         """Refund the client of a lock that nobody settled."""
         lock = self._chain.ledger.lock_of(effect.order_hash)
@@ -68,3 +125,13 @@ class Transactions:
             await self._chain.request_cancel(effect.order, f"cancel-{effect.order_hash.hex()}")
         except _REFUSED as error:
             log.info("cancel refused", order=effect.order_hash.hex()[:12], reason=error.message)
+
+
+def _order_hash(job: BatchJob) -> bytes:
+    return job.settlement.award.order_hash
+
+
+def _skipped(receipt: Receipt) -> set[bytes]:
+    """The orders that a mined batch skipped: others were faster."""
+    events = [decode_event(entry.topics, entry.data) for entry in receipt.logs]
+    return {event.order_hash for event in events if isinstance(event, Skipped)}

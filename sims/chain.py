@@ -2,7 +2,7 @@
 """A model of the chain: blocks at fixed intervals, and the Escrow's rules of docs/adr/0001.
 
 Amounts are wei of the Escrow's internal balances; gas is paid outside of it. A transaction that breaks a
-rule raises `Reverted` and changes nothing. INV-2 of the Escrow (what was deposited is what balances and
+rule raises `Reverted` and changes nothing. I1 of the Escrow (what was deposited is what balances and
 locks hold) can be checked at any instant with `held`.
 """
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from market import verifier
-from market.effects import CheckProof, Effect, SendNotice, SendRefusal, SubmitSettlement
+from market.effects import CheckProof, Effect, SendNotice, SendRefusal, SubmitBatch, SubmitSettlement
 from market.events import FundsChanged, ProofChecked, ProofReceived, SettlementFailed
 from protocol.messages import Message, ProofMessage, SettlementNotice
 from protocol.structs import Notice
@@ -16,6 +16,8 @@ MACHINE: Machine[verifier.State] = Machine("verifier", verifier.transition, veri
 SECOND = 10**9
 CHECK_TIME = 3_000_000
 """One off-chain verification, in nanoseconds."""
+BATCH_WAIT = SECOND
+"""How long a checked proof waits for others."""
 DOWN_AT_LEAST, DOWN_AT_MOST = 5 * SECOND, 60 * SECOND
 
 
@@ -23,7 +25,9 @@ class VerifierNode(Actor[verifier.State]):
     """One verifier."""
 
     def __init__(self, index: int, around: Surroundings, least_fee: int) -> None:
-        state = verifier.State(account=account_of(f"verifier {index}"), least_fee=least_fee)
+        state = verifier.State(
+            account=account_of(f"verifier {index}"), least_fee=least_fee, batch_wait=BATCH_WAIT
+        )
         super().__init__(index, around, MACHINE, state)
         self._draw = Draw(around.world.seed, f"verifier {index}")
 
@@ -60,12 +64,19 @@ class VerifierNode(Actor[verifier.State]):
                     return
                 self.later(CHECK_TIME, lambda: self._check(effect))
             case SubmitSettlement():
-                of = effect.order_hash
-                self.settle(effect, lambda reason: self._told(SettlementFailed(self.now, of, reason)))
+                self._settle(effect)
+            case SubmitBatch():
+                # A batch skips what is not live: each job is judged alone.
+                for settlement in effect.settlements:
+                    self._settle(settlement)
             case SendNotice():
                 self._notice(effect)
             case SendRefusal():
                 self.refuse(effect)
+
+    def _settle(self, effect: SubmitSettlement) -> None:
+        of = effect.order_hash
+        self.settle(effect, lambda reason: self._told(SettlementFailed(self.now, of, reason)))
 
     def _told(self, event: SettlementFailed) -> None:
         self.feed(event)

@@ -27,19 +27,23 @@ library Groth16 {
     uint256 internal constant MIN_KEY = HEAD + 3 * 2;
     uint256 internal constant MAX_KEY = 766;
 
-    uint256 private constant BETA = 2;
-    uint256 private constant GAMMA = 6;
-    uint256 private constant DELTA = 10;
+    uint256 internal constant BETA = 2;
+    uint256 internal constant GAMMA = 6;
+    uint256 internal constant DELTA = 10;
 
     /// e(A, B) = e(alpha, beta) e(IC_0 + sum input_i IC_i, gamma) e(C, delta), or revert.
     function verify(uint256[] memory key, uint256[] memory inputs, uint256[8] memory proof) internal view {
         if (key.length != HEAD + 2 * (inputs.length + 1)) {
             revert WrongInputCount(inputs.length, key.length < HEAD + 2 ? 0 : (key.length - HEAD) / 2 - 1);
         }
-        for (uint256 i = 0; i < 8; i++) {
-            if (proof[i] >= P) revert ProofNotInField(i);
+        requireProof(proof);
+        uint256[] memory weights = new uint256[](inputs.length + 1);
+        weights[0] = 1;
+        for (uint256 i = 0; i < inputs.length; i++) {
+            // Without this check input + r would be a second statement with the same proof.
+            if (inputs[i] >= R) revert InputNotInField(i);
+            weights[i + 1] = inputs[i];
         }
-        uint256[2] memory sum = _inputSum(key, inputs);
 
         uint256[24] memory pairs;
         (pairs[0], pairs[1]) = (proof[0], (P - proof[1]) % P);
@@ -50,7 +54,7 @@ library Groth16 {
             pairs[20 + i] = key[DELTA + i];
         }
         (pairs[6], pairs[7]) = (key[0], key[1]);
-        (pairs[12], pairs[13]) = (sum[0], sum[1]);
+        (pairs[12], pairs[13]) = inputSum(key, weights);
         (pairs[18], pairs[19]) = (proof[6], proof[7]);
 
         bool holds;
@@ -80,36 +84,79 @@ library Groth16 {
         _requireGroup2(key);
     }
 
-    function _inputSum(uint256[] memory key, uint256[] memory inputs)
-        private
-        view
-        returns (uint256[2] memory sum)
-    {
-        (sum[0], sum[1]) = (key[HEAD], key[HEAD + 1]);
-        uint256[4] memory buffer;
-        for (uint256 i = 0; i < inputs.length; i++) {
-            // Without this check input + r would be a second statement with the same proof.
-            if (inputs[i] >= R) revert InputNotInField(i);
-            buffer[0] = key[HEAD + 2 * i + 2];
-            buffer[1] = key[HEAD + 2 * i + 3];
-            buffer[2] = inputs[i];
-            bool done;
-            assembly ("memory-safe") {
-                done := staticcall(gas(), 7, buffer, 96, buffer, 64)
+    /// Coordinates below p, and A and C on the curve: the precompiles would burn all gas of the call
+    /// before they refuse. B is left to the pairing, which also checks its subgroup.
+    function requireProof(uint256[8] memory proof) internal pure {
+        uint256 modulus = P;
+        uint256 outside;
+        assembly ("memory-safe") {
+            // From the last word to the first, so that the first one outside is named.
+            for { let word := add(proof, 224) } iszero(lt(word, proof)) { word := sub(word, 32) } {
+                if iszero(lt(mload(word), modulus)) { outside := add(1, shr(5, sub(word, proof))) }
             }
-            (buffer[2], buffer[3]) = (sum[0], sum[1]);
-            assembly ("memory-safe") {
-                done := and(done, staticcall(gas(), 6, buffer, 128, sum, 64))
-            }
-            if (!done) revert ProofInvalid();
         }
+        if (outside != 0) revert ProofNotInField(outside - 1);
+        if (!_onCurve(proof[0], proof[1]) || !_onCurve(proof[6], proof[7])) revert ProofInvalid();
+    }
+
+    /// weights_0 IC_0 + weights_1 IC_1 + ..., with as many weights as the key has IC points.
+    function inputSum(uint256[] memory key, uint256[] memory weights)
+        internal
+        view
+        returns (uint256 x, uint256 y)
+    {
+        for (uint256 i = 0; i < weights.length; i++) {
+            (uint256 px, uint256 py) = multiply(key[HEAD + 2 * i], key[HEAD + 2 * i + 1], weights[i]);
+            (x, y) = add(x, y, px, py);
+        }
+    }
+
+    /// EIP-196 multiplication.
+    function multiply(uint256 x, uint256 y, uint256 scalar) internal view returns (uint256, uint256) {
+        bool done;
+        assembly ("memory-safe") {
+            let buffer := mload(0x40)
+            mstore(buffer, x)
+            mstore(add(buffer, 32), y)
+            mstore(add(buffer, 64), scalar)
+            done := staticcall(gas(), 7, buffer, 96, buffer, 64)
+            x := mload(buffer)
+            y := mload(add(buffer, 32))
+        }
+        if (!done) revert ProofInvalid();
+        return (x, y);
+    }
+
+    /// EIP-196 addition; (0, 0) is the point at infinity.
+    function add(uint256 x, uint256 y, uint256 otherX, uint256 otherY)
+        internal
+        view
+        returns (uint256, uint256)
+    {
+        bool done;
+        assembly ("memory-safe") {
+            let buffer := mload(0x40)
+            mstore(buffer, x)
+            mstore(add(buffer, 32), y)
+            mstore(add(buffer, 64), otherX)
+            mstore(add(buffer, 96), otherY)
+            done := staticcall(gas(), 6, buffer, 128, buffer, 64)
+            x := mload(buffer)
+            y := mload(add(buffer, 32))
+        }
+        if (!done) revert ProofInvalid();
+        return (x, y);
+    }
+
+    /// On the curve y^2 = x^3 + 3, and not at infinity.
+    function _onCurve(uint256 x, uint256 y) private pure returns (bool) {
+        return mulmod(y, y, P) == addmod(mulmod(mulmod(x, x, P), x, P), 3, P);
     }
 
     function _requireGroup1(uint256[] memory key, uint256 index) private pure {
         (uint256 x, uint256 y) = (key[index], key[index + 1]);
         if (x == 0 && y == 0) revert KeyPointAtInfinity(index);
-        uint256 right = addmod(mulmod(mulmod(x, x, P), x, P), 3, P);
-        if (mulmod(y, y, P) != right) revert KeyPointNotOnCurve(index);
+        if (!_onCurve(x, y)) revert KeyPointNotOnCurve(index);
     }
 
     /// beta, gamma and delta: not infinity, pairwise neither equal nor opposite (with any two so related a

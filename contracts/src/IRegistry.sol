@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 pragma solidity ^0.8.28;
 
-import {ModelRecord, Program} from "./Types.sol";
+import {Advice, ModelRecord, Program} from "./Types.sol";
 
 interface IRegistry {
     event ProgramRegistered(
@@ -17,6 +17,10 @@ interface IRegistry {
         bytes32 indexed modelId, address indexed publisher, bytes32 indexed programId, ModelRecord record
     );
 
+    /// A publisher's word on its own model; `successor` is zero if there is none to use instead.
+    event Advised(bytes32 indexed modelId, Advice advice, bytes32 indexed successor, string reason);
+
+    error NotPublisher(address publisher);
     error UnsupportedProofSystem(uint8 proofSystem);
     error UnknownProgram(bytes32 programId);
     error UnknownModel(bytes32 modelId);
@@ -34,12 +38,23 @@ interface IRegistry {
 
     function programOf(bytes32 programId) external view returns (Program memory);
 
+    function keyOf(bytes32 programId)
+        external
+        view
+        returns (uint8 proofSystem, bool dev, address keyPointer);
+
     function verifyingKeyOf(bytes32 programId) external view returns (uint256[] memory vk);
 
     function modelOf(bytes32 modelId)
         external
         view
         returns (address publisher, ModelRecord memory record);
+
+    function advise(bytes32 modelId, Advice advice, bytes32 successor, string calldata reason) external;
+
+    function adviceOf(bytes32 modelId) external view returns (Advice advice, bytes32 successor);
+
+    function lineageOf(bytes32 modelId, uint256 limit) external view returns (bytes32[] memory ids);
 
     function royaltyOf(bytes32 modelId) external view returns (address publisher, uint16 royaltyBps);
 

@@ -4,16 +4,24 @@ pragma solidity ^0.8.28;
 import {CodeStorage} from "./CodeStorage.sol";
 import {Groth16} from "./Groth16.sol";
 import {IRegistry} from "./IRegistry.sol";
-import {ModelRecord, Program} from "./Types.sol";
+import {Advice, ModelRecord, Program} from "./Types.sol";
 
 /// Programs (what can be proved) and models (what is said of them). Anyone may add; nobody can change or
-/// remove. An id is the hash of its content, so what it names is what it always was.
+/// remove. An id is the hash of its content, so what it names is what it always was. A publisher may advise
+/// against its own model; that binds nobody, and the Escrow does not look at it: who was promised a price for a
+/// proof gets it.
 contract Registry is IRegistry {
     struct Model {
         bytes32 programId;
         address publisher;
         uint16 royaltyBps;
         address recordPointer;
+        bytes32 parent;
+    }
+
+    struct Advisory {
+        Advice advice;
+        bytes32 successor;
     }
 
     uint8 public constant GROTH16_BN254 = 1;
@@ -21,6 +29,7 @@ contract Registry is IRegistry {
 
     mapping(bytes32 programId => Program) private _programs;
     mapping(bytes32 modelId => Model) private _models;
+    mapping(bytes32 modelId => Advisory) private _advisories;
 
     /// Registers a verifying key; the same program again gives the same id and changes nothing.
     function registerProgram(
@@ -53,13 +62,50 @@ contract Registry is IRegistry {
         if (parent != 0 && _models[parent].publisher == address(0)) revert UnknownModel(parent);
 
         address recordPointer = CodeStorage.write(abi.encode(record));
-        _models[modelId] = Model(record.programId, msg.sender, record.royaltyBps, recordPointer);
+        _models[modelId] = Model(record.programId, msg.sender, record.royaltyBps, recordPointer, parent);
         emit ModelPublished(modelId, msg.sender, record.programId, record);
+    }
+
+    /// Says of the caller's own model that another one, or none, should be used; replaces what it said before.
+    function advise(bytes32 modelId, Advice advice, bytes32 successor, string calldata reason) external {
+        address publisher = _models[modelId].publisher;
+        if (publisher == address(0)) revert UnknownModel(modelId);
+        if (msg.sender != publisher) revert NotPublisher(publisher);
+        if (successor != 0 && _models[successor].publisher == address(0)) revert UnknownModel(successor);
+        _advisories[modelId] = Advisory(advice, successor);
+        emit Advised(modelId, advice, successor, reason);
+    }
+
+    function adviceOf(bytes32 modelId) external view returns (Advice advice, bytes32 successor) {
+        return (_advisories[modelId].advice, _advisories[modelId].successor);
+    }
+
+    /// The model, its parent, the parent's parent: at most `limit` of them, and none for a model unknown.
+    function lineageOf(bytes32 modelId, uint256 limit) external view returns (bytes32[] memory ids) {
+        uint256 length = 0;
+        for (bytes32 id = modelId; id != 0 && length < limit && _models[id].publisher != address(0); length++) {
+            id = _models[id].parent;
+        }
+        ids = new bytes32[](length);
+        for (uint256 i = 0; i < length; i++) {
+            ids[i] = modelId;
+            modelId = _models[modelId].parent;
+        }
     }
 
     /// What is known of a program; `proofSystem` is zero for one that does not exist.
     function programOf(bytes32 programId) external view returns (Program memory) {
         return _programs[programId];
+    }
+
+    /// What a settlement needs of a program, from one slot; the words of the key are the pointer's code.
+    function keyOf(bytes32 programId)
+        external
+        view
+        returns (uint8 proofSystem, bool dev, address keyPointer)
+    {
+        Program storage program = _programs[programId];
+        return (program.proofSystem, program.dev, program.keyPointer);
     }
 
     function verifyingKeyOf(bytes32 programId) external view returns (uint256[] memory vk) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 pragma solidity ^0.8.28;
 
+import {Groth16Batch} from "./Groth16Batch.sol";
+
 // The structs that accounts sign and settlers send; field by field as in docs/adr/0001.
 
 /// What a client wants.
@@ -51,25 +53,36 @@ struct Settlement {
     address settler;
 }
 
-/// Where the money of one settlement went, in wei. `debited` left the client's balance in this very
-/// transaction; the five last amounts come out of what a lock had reserved.
-struct Payment {
-    bytes32 awardHash;
-    bytes32 statementHash;
-    address prover;
-    address payout;
+/// One job under way, in memory: who wants what, and what settling it moves (in wei or units of the token).
+struct Job {
+    Order order;
+    Award award;
+    /// The award that locked the order, if the job is settled by another one (`voided`).
+    Award locking;
+    bool voided;
     address settler;
-    address feeTo;
+    bytes32 orderHash;
+    bytes32 awardHash;
+    /// The statement: input commitment, outputs, binding.
+    uint256[] inputs;
+    Groth16Batch.Program program;
     address publisher;
+    How how;
     uint256 price;
-    uint256 royalty;
-    uint256 verifierFee;
     uint256 debited;
     uint256 refunded;
-    address lockedProver;
     uint256 collateralReturned;
     uint256 bounty;
     uint256 burned;
+    address lockedProver;
+}
+
+/// Out of what a settlement is paid.
+enum How {
+    Direct, // the client's balance
+    Kept, // the lock of this award, in time
+    Late, // the lock of this award, after its promise
+    Voided // the lock of another award, after its promise
 }
 
 /// What a publisher says of a model; immutable once published.
@@ -84,6 +97,13 @@ struct ModelRecord {
     uint16 royaltyBps;
     string licence;
     string uri;
+}
+
+/// What a publisher says later of a model: nodes should use another one, or none.
+enum Advice {
+    None,
+    Superseded,
+    Broken
 }
 
 /// What the chain knows of a program; its verifying key lies in the code of `keyPointer`.

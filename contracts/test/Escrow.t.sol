@@ -88,15 +88,15 @@ contract EscrowTest is Market {
         Award memory award = newAward(order, prover, 0.5 ether);
         lockIt(order, award);
         Settlement memory s = settlement(order, award);
-        uint256 at = START + late % 250;
-        vm.warp(at);
-        bool over = at > order.finalBy;
+        uint256 instant = START + late % 250;
+        vm.warp(instant);
+        bool over = instant > order.finalBy;
         if (over) vm.expectPartialRevert(IEscrow.FinalMissed.selector);
         vm.prank(settler);
         escrow.settle(s);
         if (over) return;
         uint256 earned = 0.5 ether - 0.5 ether * 250 / uint256(10_000);
-        bool inTime = at <= award.promiseAt;
+        bool inTime = instant <= award.promiseAt;
         require(escrow.balanceOf(prover) == 10 ether + earned - (inTime ? 0 : 3003));
         require(escrow.balanceOf(escrow.BURNED()) == (inTime ? 0 : 3003));
     }
@@ -164,15 +164,15 @@ contract EscrowTest is Market {
         require(status == Status.Locked);
     }
 
-    function testFuzz_expire_OnlyAfterFinal(uint256 at) external {
+    function testFuzz_expire_OnlyAfterFinal(uint256 instant) external {
         Order memory order = newOrder(7);
         Award memory award = newAward(order, prover, 0.5 ether);
         lockIt(order, award);
-        at = START + at % 400;
-        vm.warp(at);
-        if (at <= order.finalBy) vm.expectPartialRevert(IEscrow.NotYetExpired.selector);
+        instant = START + instant % 400;
+        vm.warp(instant);
+        if (instant <= order.finalBy) vm.expectPartialRevert(IEscrow.NotYetExpired.selector);
         escrow.expire(order, award);
-        if (at > order.finalBy) require(escrow.balanceOf(client) == 10 ether);
+        if (instant > order.finalBy) require(escrow.balanceOf(client) == 10 ether);
     }
 
     function test_settle_WhenTheClientIsAContract() external {

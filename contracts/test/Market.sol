@@ -98,6 +98,48 @@ abstract contract Market {
         s.proof = simulate(inputs);
     }
 
+    /// A batch as Packing.sol reads it, without a dictionary. A job with a `locking` award that is not empty is
+    /// voided.
+    function pack(Settlement[] memory jobs, Award[] memory lockings) internal pure returns (bytes memory packed) {
+        packed = abi.encodePacked(uint8(0), uint8(jobs.length));
+        for (uint256 i = 0; i < jobs.length; i++) {
+            Settlement memory s = jobs[i];
+            bool voided = lockings[i].prover != address(0);
+            packed = bytes.concat(packed, bytes1(uint8(voided ? 1 : 0)), _words(abi.encode(s.order)));
+            packed = bytes.concat(packed, _award(s.award), voided ? _award(lockings[i]) : bytes(""));
+            packed = bytes.concat(packed, _words(abi.encode(s.settler)), bytes2(uint16(s.outputs.length)));
+            packed = bytes.concat(packed, _words(abi.encodePacked(s.outputs)));
+            packed = bytes.concat(packed, bytes2(uint16(s.signature.length)), s.signature, abi.encode(s.proof));
+        }
+    }
+
+    function pack(Settlement[] memory jobs) internal pure returns (bytes memory) {
+        return pack(jobs, new Award[](jobs.length));
+    }
+
+    function _award(Award memory award) private pure returns (bytes memory) {
+        return _words(
+            abi.encode(award.bidHash, award.prover, award.payout, award.price, award.promiseAt, award.lockBy)
+        );
+    }
+
+    /// Each word with its tag: leading zeros are left out.
+    function _words(bytes memory words) private pure returns (bytes memory packed) {
+        for (uint256 i = 32; i <= words.length; i += 32) {
+            uint256 word;
+            assembly ("memory-safe") {
+                word := mload(add(words, i))
+            }
+            uint8 size = 0;
+            while (size < 32 && word >> (8 * size) != 0) size++;
+            bytes memory full = abi.encodePacked(word);
+            packed = bytes.concat(packed, bytes1(size));
+            for (uint256 j = 32 - size; j < 32; j++) {
+                packed = bytes.concat(packed, full[j]);
+            }
+        }
+    }
+
     /// c with A = alpha 2 + 3 (IC . inputs) + 4 c, in the exponent.
     function simulate(uint256[3] memory inputs) internal view returns (uint256[8] memory proof) {
         uint256 sum = 11;

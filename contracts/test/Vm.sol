@@ -5,9 +5,12 @@ pragma solidity ^0.8.28;
 interface Vm {
     function warp(uint256 timestamp) external;
     function prank(address sender) external;
+    function etch(address target, bytes calldata code) external;
     function deal(address account, uint256 balance) external;
     function addr(uint256 key) external returns (address);
     function sign(uint256 key, bytes32 digest) external returns (uint8 v, bytes32 r, bytes32 s);
+    function snapshotState() external returns (uint256 id);
+    function revertToState(uint256 id) external returns (bool done);
     function expectRevert(bytes4 selector) external;
     function expectPartialRevert(bytes4 selector) external;
 }

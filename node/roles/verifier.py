@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import structlog
 
 from market import refusals, verifier
-from market.effects import CheckProof, Effect, SendNotice, SendRefusal, SubmitSettlement
+from market.effects import CheckProof, Effect, SendNotice, SendRefusal, SubmitBatch, SubmitSettlement
 from market.events import Event, ProofChecked, ProofReceived
 from node.context import NodeContext
 from node.endpoint import RefusedError
@@ -68,6 +68,8 @@ class VerifierRole:
                 return [await self._check(effect)]
             case SubmitSettlement():
                 return await self._node.transactions.settle(effect)
+            case SubmitBatch():
+                return await self._node.transactions.settle_batch(effect)
             case SendNotice():
                 await self._notice(effect)
             case SendRefusal():

@@ -24,9 +24,9 @@ from escrow_market import (
 )
 
 from contracts import bindings
-from contracts.events import Settled, balance_changes
+from contracts.events import Advised, Settled, balance_changes, decode_event
 from contracts.model import BURNED
-from contracts.records import Settlement, Status
+from contracts.records import Advice, Settlement, Status
 from protocol.binding import market_binding
 from protocol.eip712 import digest
 from protocol.errors import (
@@ -219,10 +219,8 @@ def test_only_the_prover_locks_and_only_what_the_client_signed(chain: Market) ->
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"kind": 1}, "UnsupportedKind"),
-        ({"token": b"\x01" * 20}, "UnsupportedToken"),
-        ({"collateral_token": b"\x01" * 20}, "UnsupportedToken"),
-        ({"consumer": b"\x01" * 20}, "UnsupportedConsumer"),
+        ({"kind": 1}, "BadSignature"),  # of an open order the client signs the order, not an award
+        ({"token": b"\x01" * 20}, "InsufficientBalance"),
         ({"price_cap": 10_006}, "PriceAboveCap"),
         ({"royalty_bps": 1}, "RoyaltyMismatch"),
         ({"model_id": b"\x01" * 32}, "ModelOfAnotherProgram"),
@@ -235,7 +233,10 @@ def test_terms_that_this_escrow_does_not_take(
     order = chain.order(CLIENT.address, 12, **changes)
     award = chain.award(order, PROVER.address)
     settlement = chain.settlement(CLIENT, order, award, PROVER.address)
-    for data in (bindings.lock(order, award, settlement.signature), bindings.settle(settlement)):
+    calls = [bindings.settle(settlement)]
+    if reason not in ("RoyaltyMismatch", "ModelOfAnotherProgram", "UnknownProgram"):  # read at settlement
+        calls.append(bindings.lock(order, award, settlement.signature))
+    for data in calls:
         with pytest.raises(ContractRefusal, match=reason):
             chain.send(PROVER, data)
 
@@ -293,9 +294,8 @@ def test_dev_programs_are_refused_without_allow_dev(chain: Market) -> None:
     order = strict.order(CLIENT.address, 16)
     award = strict.award(order, PROVER.address)
     settlement = strict.settlement(CLIENT, order, award, PROVER.address)
-    for data in (bindings.lock(order, award, settlement.signature), bindings.settle(settlement)):
-        with pytest.raises(TermsRefusal, match="DevProgramRefused"):
-            strict.send(PROVER, data)
+    with pytest.raises(TermsRefusal, match="DevProgramRefused"):
+        strict.send(PROVER, bindings.settle(settlement))
 
 
 def test_sixty_four_single_bit_changes_of_a_proof_and_its_statement_revert(chain: Market) -> None:
@@ -343,6 +343,42 @@ def test_models_that_the_registry_refuses(chain: Market, changes: dict[str, obje
     record = replace(model_record(tiny_program().program_id), **changes)  # type: ignore[arg-type]
     with pytest.raises(RegistrationRefusal, match=reason):
         chain.register(PROVER, bindings.publish_model(record))
+
+
+def test_publishers_advise_on_their_own_models_and_lineage_is_one_call(chain: Market) -> None:
+    registry, publisher = chain.deployment.registry, account("publisher")
+    ids = [chain.model_id]
+    for version in range(3):
+        record = replace(model_record(tiny_program().program_id), parent_model=ids[-1], uri=f"v{version}")
+        chain.register(publisher, bindings.publish_model(record))
+        ids.append(bindings.model_id(PUBLISHER, record))
+    for limit in (0, 2, 4, 9):
+        found = bindings.decode_lineage(chain.rpc.eth_call(registry, bindings.lineage_of(ids[-1], limit)))
+        assert found == tuple(reversed(ids))[:limit]
+    assert bindings.decode_lineage(chain.rpc.eth_call(registry, bindings.lineage_of(b"\x09" * 32, 5))) == ()
+    with pytest.raises(AuthorityRefusal, match="NotPublisher"):
+        chain.register(PROVER, bindings.advise(ids[0], Advice.BROKEN, bytes(32), "no"))
+    for model, successor in ((b"\x09" * 32, bytes(32)), (ids[0], b"\x09" * 32)):
+        with pytest.raises(RegistrationRefusal, match="UnknownModel"):
+            chain.register(publisher, bindings.advise(model, Advice.BROKEN, successor, "no"))
+    receipt = chain.register(publisher, bindings.advise(ids[0], Advice.SUPERSEDED, ids[1], "retrained"))
+    (log,) = receipt["logs"]
+    topics = [bytes.fromhex(topic[2:]) for topic in log["topics"]]
+    event = decode_event(topics, bytes.fromhex(log["data"][2:]))
+    assert event == Advised(ids[0], Advice.SUPERSEDED, ids[1], "retrained")
+    answer = chain.rpc.eth_call(registry, bindings.advice_of(ids[0]))
+    assert bindings.decode_advice(answer) == (Advice.SUPERSEDED, ids[1])
+    chain.register(publisher, bindings.advise(ids[0], Advice.BROKEN, bytes(32), "wrong labels"))
+    answer = chain.rpc.eth_call(registry, bindings.advice_of(ids[0]))
+    assert bindings.decode_advice(answer) == (Advice.BROKEN, bytes(32))
+
+
+def test_events_tell_which_model_was_executed(chain: Market) -> None:
+    order = chain.order(CLIENT.address, 30, model_id=chain.model_id, royalty_bps=250)
+    award = chain.award(order, PROVER.address)
+    chain.send(VERIFIER, bindings.settle(chain.settlement(CLIENT, order, award, VERIFIER.address)))
+    event = [event for event in chain.events() if isinstance(event, Settled)][-1]
+    assert event.payment.model_id == chain.model_id
 
 
 def _key(at: int, *words: int) -> tuple[int, ...]:

@@ -67,6 +67,7 @@ dropped     x                x                x           x            x
 VERIFIER = """
             Tick ProofReceived ProofChecked SettlementFailed ChainLocked ChainSettled ChainExpired
 checking    x    x             x            .                x           x            x
+ready       x    x             .            .                x           x            x
 settling    x    x             .            x                x           x            x
 done        x    x             .            x                x           x            x
 dropped     x    x             .            x                x           x            x

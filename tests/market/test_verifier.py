@@ -28,7 +28,7 @@ from market_samples import (
 )
 
 from market import refusals, verifier
-from market.effects import CheckProof, Effect, Report, SendNotice, SendRefusal, SubmitSettlement
+from market.effects import CheckProof, Effect, Report, SendNotice, SendRefusal, SubmitBatch, SubmitSettlement
 from market.events import (
     ChainExpired,
     FundsChanged,
@@ -170,3 +170,41 @@ def test_after_the_promise_a_job_is_dropped_and_then_forgotten(phase: Phase) -> 
 def test_an_expired_order_ends_the_job() -> None:
     state, effects = run(verifier, verifier_in(Phase.SETTLING), [ChainExpired(AT, ORDER_HASH, TX)])
     assert state.jobs[ORDER_HASH].phase is Phase.DROPPED and not effects
+
+
+def checked_at(at: int, salts: range, state: State) -> tuple[State, list[Effect]]:
+    """Several jobs, each checked at once."""
+    done: list[Effect] = []
+    for salt in salts:
+        request = replace(proof_received(at), order_hash=salt.to_bytes(32, "big"))
+        state, effects = run(verifier, state, [request, ProofChecked(at, request.order_hash, True)])
+        done += [effect for effect in effects if isinstance(effect, SubmitBatch | SubmitSettlement)]
+    return state, done
+
+
+def test_what_is_ready_within_the_wait_settles_in_one_transaction() -> None:
+    state, effects = checked_at(AT, range(3), a_verifier(batch_wait=SECOND))
+    assert effects == [] and verifier.next_deadline(state) == AT + SECOND
+    state, effects = run(verifier, state, [Tick(AT + SECOND)])
+    (batch,) = effects
+    assert isinstance(batch, SubmitBatch) and len(batch.settlements) == 3
+    assert {job.phase for job in state.jobs.values()} == {Phase.SETTLING}
+
+
+def test_a_job_that_waited_in_vain_settles_alone() -> None:
+    state, _ = checked_at(AT, range(1), a_verifier(batch_wait=SECOND))
+    _, effects = run(verifier, state, [Tick(AT + SECOND)])
+    assert [type(effect) for effect in effects] == [SubmitSettlement]
+
+
+def test_a_full_batch_does_not_wait() -> None:
+    state, effects = checked_at(AT, range(5), a_verifier(batch_wait=SECOND, batch_size=2))
+    assert [len(effect.settlements) for effect in effects if isinstance(effect, SubmitBatch)] == [2, 2]
+    assert [job.phase for job in state.jobs.values()].count(Phase.READY) == 1
+
+
+def test_the_wait_ends_before_the_promise() -> None:
+    state, _ = checked_at(AT, range(1), a_verifier(batch_wait=3_600 * SECOND))
+    assert verifier.next_deadline(state) == end_of(NOW + 30) - verifier.SPARE
+    _, effects = checked_at((NOW + 25) * SECOND, range(1), a_verifier(batch_wait=3_600 * SECOND))
+    assert [type(effect) for effect in effects] == [SubmitSettlement]

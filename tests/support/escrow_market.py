@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 from anvil import GENESIS_TIME, anvil, freeze_time
+from simulated_programs import LAYOUT as SIMULATED_LAYOUT
+from simulated_programs import SETUP_ID as SIMULATED_SETUP
+from simulated_programs import SimulatedProgram
 
 from contracts import bindings
 from contracts.deploy import Deployment, deploy
@@ -159,6 +162,20 @@ class Market:
             (OUTPUT,),
             settler,
         )
+
+
+    def register_program(self, program: SimulatedProgram) -> None:
+        data = bindings.register_program(GROTH16_BN254, program.vk, SIMULATED_LAYOUT, SIMULATED_SETUP, True)
+        self.register(account("publisher"), data)
+
+    def simulated(
+        self, program: SimulatedProgram, client: Account, order: Order, award: Award, settler: bytes, shift: int = 0
+    ) -> Settlement:
+        """The settlement of an order of a simulated program; with `shift` its proof is bad."""
+        outputs = tuple(range(100, 100 + program.inputs - 2))
+        binding = market_binding(digest(self.network, order), award.payout, settler)
+        proof = program.prove((order.input_commitment, *outputs, binding), shift)
+        return Settlement(order, award, client.sign(self.network, award), proof, outputs, settler)
 
 
 @contextmanager

@@ -110,11 +110,13 @@ def verifier_in(phase: verifier.Phase) -> verifier.State:
     P = verifier.Phase
     sequences: dict[verifier.Phase, list[Event]] = {
         P.CHECKING: [],
+        P.READY: [ProofChecked(AT, ORDER_HASH, True)],
         P.SETTLING: [ProofChecked(AT, ORDER_HASH, True)],
         P.DONE: [ProofChecked(AT, ORDER_HASH, True), settled()],
         P.DROPPED: [ProofChecked(AT, ORDER_HASH, False)],
     }
-    state, _ = run(verifier, a_verifier(), [proof_received(), *sequences[phase]])
+    start = a_verifier(batch_wait=SECOND) if phase is P.READY else a_verifier()
+    state, _ = run(verifier, start, [proof_received(), *sequences[phase]])
     assert state.jobs[ORDER_HASH].phase is phase
     return state
 

@@ -203,6 +203,7 @@ def all_effects() -> list[effects.Effect]:
         effects.SendProof(of, "peer", *proof),
         effects.CheckProof(of, ORDER, award, (1,), PROOF, VERIFIER),
         effects.SubmitSettlement(of, *proof),
+        effects.SubmitBatch(of, (effects.SubmitSettlement(of, *proof), effects.SubmitSettlement(of, *proof))),
         effects.SendNotice(of, "peer", b"\x88" * 32, TX),
         effects.SubmitExpire(of, ORDER, b"\x88" * 32),
         effects.SubmitCancel(of, ORDER),

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+pragma solidity ^0.8.28;
+
+import {Groth16} from "../src/Groth16.sol";
+import {IEscrow} from "../src/IEscrow.sol";
+import {Packing} from "../src/Packing.sol";
+import {Award, Order, Settlement, Status} from "../src/Types.sol";
+import {Market} from "./Market.sol";
+
+/// The branches of settleBatch in Escrow.tree, with fuzzed choices.
+contract BatchTest is Market {
+    function setUp() external {
+        openMarket();
+    }
+
+    /// A batch of one pays exactly what `settle` pays.
+    function testFuzz_settleBatch_OfOneIsSettle(uint256 price, bool locked, uint256 wait) external {
+        Order memory order = newOrder(1);
+        Award memory award = newAward(order, prover, price % 1 ether);
+        if (locked) lockIt(order, award);
+        vm.warp(START + wait % 220);
+        Settlement memory s = settlement(order, award);
+        uint256 snapshot = vm.snapshotState();
+        vm.prank(settler);
+        (bool alone, bytes memory why) = address(escrow).call(abi.encodeCall(escrow.settle, (s)));
+        uint256[5] memory expected = balances();
+        vm.revertToState(snapshot);
+        vm.prank(settler);
+        (bool batched, bytes memory answer) = address(escrow).call(abi.encodeCall(escrow.settleBatch, (pack(one(s)))));
+        require(alone == batched, "same outcome");
+        if (alone) {
+            uint256[5] memory found = balances();
+            for (uint256 i = 0; i < 5; i++) {
+                require(found[i] == expected[i], "same payment");
+            }
+            require(abi.decode(answer, (bytes4[]))[0] == 0);
+        } else {
+            require(bytes4(answer) == IEscrow.NothingLive.selector && why.length > 3);
+        }
+    }
+
+    /// Whatever is chosen to be bad: the batch passes if and only if no live job has a bad proof.
+    function testFuzz_settleBatch_PassesOnlyWithoutABadProof(uint8 bad, uint8 settled) external {
+        Settlement[] memory jobs = new Settlement[](8);
+        for (uint256 i = 0; i < 8; i++) {
+            Order memory order = newOrder(10 + i);
+            jobs[i] = settlement(order, newAward(order, prover, 1));
+            if ((settled >> i) % 2 == 1) escrow.settle(jobs[i]);
+            // A good proof of another job.
+            if ((bad >> i) % 2 == 1) jobs[i].proof = settlement(newOrder(99), newAward(newOrder(99), prover, 1)).proof;
+        }
+        if (settled == 255) vm.expectPartialRevert(IEscrow.NothingLive.selector);
+        else if (bad & ~settled != 0) vm.expectPartialRevert(Groth16.ProofInvalid.selector);
+        bytes4[] memory refusals = escrow.settleBatch(pack(jobs));
+        if (settled == 255 || bad & ~settled != 0) return;
+        for (uint256 i = 0; i < 8; i++) {
+            bytes4 expected = (settled >> i) % 2 == 1 ? IEscrow.AlreadySettled.selector : bytes4(0);
+            require(refusals[i] == expected, "refusal");
+        }
+    }
+
+    function testFuzz_settleBatch_WhenAWordOfAProofIsChanged(uint256 word, uint256 bit) external {
+        Settlement[] memory jobs = new Settlement[](2);
+        for (uint256 i = 0; i < 2; i++) {
+            Order memory order = newOrder(20 + i);
+            jobs[i] = settlement(order, newAward(order, prover, 1));
+        }
+        jobs[1].proof[word % 8] ^= 1 << (bit % 256);
+        (bool done,) = address(escrow).call{gas: 5_000_000}(abi.encodeCall(escrow.settleBatch, (pack(jobs))));
+        require(!done);
+    }
+
+    /// Points at infinity, which the precompiles take, are no proof of anything.
+    function test_settleBatch_WhenAPointIsAtInfinity() external {
+        Order memory order = newOrder(30);
+        for (uint256 k = 0; k < 3; k++) {
+            Settlement memory s = settlement(order, newAward(order, prover, 1));
+            (uint256 from, uint256 to) = k == 0 ? (0, 2) : k == 1 ? (2, 6) : (6, 8);
+            for (uint256 i = from; i < to; i++) {
+                s.proof[i] = 0;
+            }
+            vm.expectPartialRevert(Groth16.ProofInvalid.selector);
+            escrow.settleBatch(pack(one(s)));
+            vm.expectPartialRevert(Groth16.ProofInvalid.selector);
+            escrow.settle(s);
+        }
+    }
+
+    function test_settleBatch_WhenTheWalletOfAClientBurnsItsGas() external {
+        Greedy wallet = new Greedy();
+        fund(address(wallet), 1 ether);
+        Settlement[] memory jobs = new Settlement[](3);
+        for (uint256 i = 0; i < 3; i++) {
+            Order memory order = newOrder(40 + i);
+            if (i == 1) order.client = address(wallet);
+            jobs[i] = settlement(order, newAward(order, prover, 1));
+        }
+        bytes4[] memory refusals = escrow.settleBatch{gas: 2_000_000}(pack(jobs));
+        require(refusals[0] == 0 && refusals[2] == 0 && refusals[1] == IEscrow.BadSignature.selector);
+    }
+
+    function testFuzz_settleBatch_WhenTheDataIsCut(uint256 length) external {
+        Order memory order = newOrder(50);
+        bytes memory packed = pack(one(settlement(order, newAward(order, prover, 1))));
+        length %= packed.length;
+        assembly ("memory-safe") {
+            mstore(packed, length)
+        }
+        (bool done,) = address(escrow).call(abi.encodeCall(escrow.settleBatch, (packed)));
+        require(!done);
+    }
+
+    function test_settleBatch_WhenAWordIsTooLong() external {
+        Order memory order = newOrder(51);
+        bytes memory packed = pack(one(settlement(order, newAward(order, prover, 1))));
+        packed[3] = bytes1(uint8(33));
+        vm.expectPartialRevert(Packing.BatchMalformed.selector);
+        escrow.settleBatch(packed);
+    }
+
+    function one(Settlement memory s) private pure returns (Settlement[] memory jobs) {
+        jobs = new Settlement[](1);
+        jobs[0] = s;
+    }
+
+    function balances() private view returns (uint256[5] memory) {
+        return [
+            escrow.balanceOf(client),
+            escrow.balanceOf(prover),
+            escrow.balanceOf(settler),
+            escrow.balanceOf(publisher),
+            escrow.balanceOf(escrow.BURNED())
+        ];
+    }
+}
+
+/// A wallet that spends all gas it is given instead of answering.
+contract Greedy {
+    function isValidSignature(bytes32, bytes calldata) external pure returns (bytes4) {
+        while (true) {}
+        return 0x1626ba7e;
+    }
+}
