@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.chain_view import ChainView
+from node.executor import Executor
 from node.net import BundleServer, Transport, pull
 from node.receipt import Program
-from node.workers import WorkerPool
 from protocol.errors import UsageError
 from proving.audit import AuditResult, audit
 from proving.bundle import Bundle, load
@@ -107,7 +107,7 @@ class BundleStore:
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 
-    async def audited(self, bundle: Bundle, workers: WorkerPool) -> Audited:
+    async def audited(self, bundle: Bundle, workers: Executor) -> Audited:
         """Return the audit of a loaded bundle, made now if there was none.
 
         Raises:

@@ -12,12 +12,12 @@ from node.bundle_store import BundleStore
 from node.chain.clock import ChainClock
 from node.chain_view import ChainView
 from node.endpoint import MarketEndpoint
+from node.executor import Executor
 from node.ledger import Ledger
 from node.net import Transport
 from node.receipt_store import ReceiptStore
 from node.settlement import Transactions
 from node.vault import Vault
-from node.workers import WorkerPool
 from protocol.errors import ProofmeshError
 from protocol.messages import Refusal
 from protocol.signing import Account
@@ -39,7 +39,7 @@ class NodeContext:
     receipts: ReceiptStore
     bundles: BundleStore
     vault: Vault
-    workers: WorkerPool
+    workers: Executor
 
     @property
     def clock(self) -> ChainClock:

@@ -7,7 +7,36 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
+from node.settings import ProverSettings
+from node.workers import WorkerPool
+from protocol.errors import ConfigError
+
 T = TypeVar("T")
+
+
+class ExecutorMissingError(ConfigError):
+    """The settings name a Ray cluster, and Ray is not installed."""
+
+    code = "PM-CFG-010"
+    remedy = "Run `pip install proofmesh[ray]`, or take `prover.ray` out of config.toml."
+
+
+def executor_of(settings: ProverSettings) -> Executor:
+    """Return where a node with these settings proves: this machine's processes, or the Ray cluster that they name.
+
+    Raises:
+        ExecutorMissingError: they name a cluster, and Ray is not installed.
+    """
+    # One more than are promised at a time, so that an audit never waits for a proof.
+    size = settings.capacity + 1
+    if not settings.ray:
+        return WorkerPool(size)
+    try:
+        from node.executor_ray import RayExecutor, connect
+    except ImportError:
+        raise ExecutorMissingError("Ray is not installed.") from None
+    connect(settings.ray)
+    return RayExecutor(size)
 
 
 class Executor(Protocol):

@@ -26,6 +26,11 @@ WARM_KEYS = 4
 T = TypeVar("T")
 
 
+def connect(address: str) -> None:
+    """Join the cluster at an address (`auto` is the one on this machine); does nothing when joined already."""
+    ray.init(address=address, ignore_reinit_error=True, log_to_driver=False)
+
+
 class RayExecutor:
     """Runs jobs on the cluster that this process is connected to (`ray.init`); an async context manager.
 

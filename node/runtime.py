@@ -21,6 +21,7 @@ from node.chain_view import ChainView, open_chain
 from node.context import NodeContext
 from node.data_folder import DataFolder
 from node.endpoint import MarketEndpoint
+from node.executor import Executor, executor_of
 from node.greeting import Greeter, Introduction
 from node.journal import Journal
 from node.net import Transport, load_or_create
@@ -34,7 +35,6 @@ from node.roles.verifier import VerifierRole
 from node.settings import Settings
 from node.settlement import Transactions
 from node.vault import Vault
-from node.workers import WorkerPool
 from protocol import codec
 from protocol.errors import ChainError
 from protocol.messages import Hello, OrderAnnouncement
@@ -179,7 +179,7 @@ async def running_node(
     with folder.locked(), Journal(folder.journal) as journal:
         async with (
             open_chain(settings, account, journal) as chain,
-            WorkerPool(settings.prover.capacity + 1) as workers,
+            executor_of(settings.prover) as workers,
         ):
             async with trio.open_nursery() as nursery:
                 node = await _assemble(settings, folder, account, roles, chain, journal, workers, nursery)
@@ -202,7 +202,7 @@ async def _assemble(
     roles: Sequence[str],
     chain: ChainView,
     journal: Journal,
-    workers: WorkerPool,
+    workers: Executor,
     nursery: trio.Nursery,
 ) -> Node:
     # A client's network key is fresh for each run: its peer id links to no history.

@@ -102,6 +102,9 @@ class ProverSettings(Section):
     verifier_patience_seconds: Annotated[WholeNumber, Field(ge=1, le=86_400)] = Field(
         default=8, description="How long a verifier has to settle before this node settles itself."
     )
+    ray: str = Field(
+        default="", description="Address of a Ray cluster to prove on (proofmesh[ray]); empty: this machine."
+    )
     payout: OptionalAddress = Field(
         default=None, description="Where earnings go, best a cold address; empty: the node's own account."
     )

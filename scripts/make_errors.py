@@ -22,6 +22,8 @@ from protocol.errors import ProofmeshError  # noqa: E402
 PAGE = ROOT / "docs" / "ERRORS.md"
 PACKAGES = ("protocol", "market", "proving", "contracts", "node", "sims", "proofmesh")
 ENTRY_POINTS = {"__main__"}
+OPTIONAL = {"node.executor_ray"}
+"""Modules of extras; they define no error."""
 
 HEAD = """\
 # Errors and refusals
@@ -50,7 +52,7 @@ def error_classes() -> list[type[ProofmeshError]]:
     for name in PACKAGES:
         package = importlib.import_module(name)
         for module in pkgutil.walk_packages(package.__path__, f"{name}."):
-            if module.name.rsplit(".", 1)[-1] not in ENTRY_POINTS:
+            if module.name.rsplit(".", 1)[-1] not in ENTRY_POINTS and module.name not in OPTIONAL:
                 importlib.import_module(module.name)
     found = {error for error in _family(ProofmeshError) if error.__module__.split(".")[0] in PACKAGES}
     return sorted((error for error in found if "code" in vars(error)), key=lambda e: (e.code, e.__qualname__))

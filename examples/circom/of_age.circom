@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 pragma circom 2.1.0;
 
 include "circomlib/circuits/comparators.circom";
