@@ -99,7 +99,7 @@ def test_the_compiler_is_stopped_at_its_limits() -> None:
     with pytest.raises(BackendLimitError, match="time"):
         compile_circuit("c.circom", {"c.circom": endless}, seconds=1.0)
     with pytest.raises(BackendLimitError, match="memory"):
-        compile_circuit("c.circom", {"c.circom": SQUARE}, memory_bytes=10 << 20)
+        compile_circuit("c.circom", {"c.circom": endless}, memory_bytes=10 << 20)
 
 
 @pytest.mark.parametrize("data", [b"", b"g16pk1", b"g16pk1" + b"\0asm\x01\0\0\0", b"zkey" * 100])
