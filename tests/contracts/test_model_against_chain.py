@@ -168,6 +168,13 @@ class World:
             lambda model: model.lock(now, PEOPLE[1].address, order_hash, order, award),
         )  # fmt: skip
 
+    def settle(self, order: Order, award: Award) -> Call:
+        """By the locking prover itself, with a good proof."""
+        now, sender, order_hash = self.chain.now(), PEOPLE[1], digest(self.chain.network, order)
+        data = bindings.settle(self.settlement(CLIENT, order, award, sender.address))
+        claim = Claim(order_hash, order, award, sender.address)
+        return Call("settle", sender, data, 0, lambda model: model.settle(now, sender.address, claim))
+
     def signature(self, signer: Account, order: Order, award: Award) -> bytes:
         """Of an open order the client signs the order itself."""
         return signer.sign(self.chain.network, order if order.kind == OPEN_ORDER else award)
@@ -217,8 +224,18 @@ def _random_calls(seed: int) -> Counter[str]:
                 world.new_job()
             seen[_compare(world, world.next_call())] += 1
             chain.set_time(chain.now() + world.draw.choice((0, 0, 0, 7, 40, 90)))
+        # At the very instants: a promise kept in its last second, a refund asked for a second too early.
+        for _ in range(2):
+            world.new_job()
+            order, awards = world.jobs[-1]
+            seen[_compare(world, world.lock(order, awards))] += 1
+            chain.set_time(awards[0].promise_at)
+            seen[_compare(world, world.settle(order, awards[0]))] += 1
         world.new_job()
-        seen[_compare(world, world.lock(*world.jobs[-1]))] += 1
+        order, awards = world.jobs[-1]
+        seen[_compare(world, world.lock(order, awards))] += 1
+        chain.set_time(order.final_by)
+        seen[_compare(world, world.expire(order, awards[0]))] += 1
         chain.set_time(chain.now() + 1000)
         for order, awards in world.jobs:
             for award in awards:
