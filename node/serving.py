@@ -17,6 +17,8 @@ from proving.prover import warm_up
 
 RETRY_SECONDS = 2.0
 LONGEST_RETRY = 60.0
+WARM_WORKERS = 2
+"""Workers that load a program before it is offered; the others do when they get its first job."""
 
 log = structlog.get_logger("proofmesh.serving")
 
@@ -61,7 +63,7 @@ async def _serve(node: Node, store: BundleStore, bundle_id: bytes) -> None:
 
 
 async def _warm(node: Node, folder: str) -> None:
-    """Let each worker load the program, so that no job waits for a process to start and a key to be read."""
+    """Let workers load the program, so that no first job waits for a process to start and a key to be read."""
     workers = node.context.workers
 
     async def load() -> None:
@@ -71,6 +73,6 @@ async def _warm(node: Node, folder: str) -> None:
             log.warning("a worker is not warm", code=error.code)
 
     async with trio.open_nursery() as nursery:
-        # As many at once as there are workers: each takes one that is free.
-        for _ in range(workers.size):
+        # At once, so that each takes another worker; the audit's is one of them.
+        for _ in range(min(WARM_WORKERS, workers.size)):
             nursery.start_soon(load)
