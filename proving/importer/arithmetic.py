@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from protocol.errors import ModelTooLargeError, WeightError
-from proving.importer.builder import Builder
+from proving.importer.builder import Builder, distinct_elements
 from proving.importer.graph import Compare, Comparison, Divide, Function, Maximum, Multiply, Rounding, Select
 from proving.importer.limits import MAX_ELEMENTS
 from proving.importer.values import BOOLEAN, FLOATS, INTEGERS, Elements, Fixed, Value, Variable, number
@@ -212,9 +212,9 @@ def largest(builder: Builder, table: Elements) -> Elements:
     if table.shape[1] == 1:
         return table[:, 0]
     table = np.where(table < 0, table.max(axis=1, keepdims=True), table)
-    distinct = np.unique(table)
+    distinct, places = distinct_elements(table)
     source = builder.vector(distinct)
-    return builder.emit(Maximum(source, np.searchsorted(distinct, table)), len(table))
+    return builder.emit(Maximum(source, places.reshape(table.shape)), len(table))
 
 
 def compare(builder: Builder, comparison: Comparison, left: Value, right: Value) -> Value:

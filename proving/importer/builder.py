@@ -12,7 +12,7 @@ import numpy as np
 from protocol.errors import ModelTooLargeError, WeightError
 from proving.importer import rows
 from proving.importer.graph import Apply, Constant, Function, Gather, Linear, Node, Ref, Relu, Round, Rounding, Scaler
-from proving.importer.limits import MAX_ELEMENTS, MAX_ENTRIES, MAX_MAGNITUDE
+from proving.importer.limits import MAX_ELEMENTS, MAX_ENTRIES, MAX_MAGNITUDE, MAX_MOVED
 from proving.importer.values import Elements, Value, Variable
 from proving.sparse import Array, Sparse
 
@@ -53,6 +53,13 @@ class Builder:
         """Affine maps that are an ml Scaler: what it reads, and its numbers."""
         self._starts: list[int] = [0]
         self._entries = 0
+        self._moved = 0
+
+    def spend(self, count: int) -> None:
+        """Count the values of an operator's result, and refuse a model that moves too many about."""
+        self._moved += count
+        if self._moved > MAX_MOVED:
+            raise ModelTooLargeError(f"The model moves more than {MAX_MOVED} values (at {self.label:.80}).")
 
     def size(self, ref: Ref) -> int:
         """Return how many elements a node has."""
@@ -86,10 +93,10 @@ class Builder:
         known = elements[elements >= 0]
         if not known.size:
             return (0,), np.full(elements.shape, -1, dtype=np.int64), self.size(0)
-        refs = np.unique(self.refs(np.unique(known)))
-        if len(refs) == 1:
-            ref = int(refs[0])
+        ref, last = (int(each) for each in self.refs(np.array([known.min(), known.max()])))
+        if ref == last:
             return (ref,), np.where(elements >= 0, elements - self._starts[ref], -1), self.size(ref)
+        refs = np.flatnonzero(np.bincount(self.refs(known)))
         sizes = np.array([self.size(int(ref)) for ref in refs])
         offsets = np.concatenate([[0], np.cumsum(sizes)])
         shift = offsets[:-1] - np.array([self._starts[int(ref)] for ref in refs])
@@ -158,7 +165,7 @@ class Builder:
 
     def _unary(self, elements: Array, origin: Reading | None, make: Any) -> Elements:
         """Apply to each distinct element once."""
-        distinct, inverse = np.unique(elements.reshape(-1), return_inverse=True)
+        distinct, inverse = distinct_elements(elements)
         source = self.vector(distinct)
         result = self.emit(make(source), len(distinct), None if origin is None else Origin(origin, distinct))
         return result[inverse].reshape(elements.shape)
@@ -186,3 +193,21 @@ class Builder:
             chosen = owners == ref
             found[chosen] = node.values[flat[chosen] - self.start(int(ref))]
         return found.reshape(elements.shape)
+
+
+def distinct_elements(elements: Elements) -> tuple[Elements, Elements]:
+    """Return the distinct elements, rising, and the place of each element among them (flattened)."""
+    flat = elements.reshape(-1)
+    if not flat.size or bool((np.diff(flat) == 1).all()):
+        return flat, np.arange(flat.size, dtype=np.int64)
+    low, high = int(flat.min()), int(flat.max())
+    if high - low > SPREAD * flat.size:
+        distinct, inverse = np.unique(flat, return_inverse=True)
+        return distinct, inverse
+    present = np.zeros(high - low + 1, dtype=np.bool_)
+    present[flat - low] = True
+    return np.flatnonzero(present) + low, (np.cumsum(present) - 1)[flat - low]
+
+
+SPREAD = 16
+"""Elements are counted in a table where it is not more than so many times larger than their number, else sorted."""

@@ -7,6 +7,8 @@ made smaller: passes/.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from protocol.errors import MalformedModelError, UnsupportedOperatorError
@@ -94,6 +96,7 @@ def _import_node(builder: Builder, node: Node, values: dict[str, Value | None], 
     except _MISFITS as error:
         raise MalformedModelError(f"{node.title} has operands that do not fit it: {error!s:.200}.") from None
     results = result if isinstance(result, tuple) else (result,)
+    builder.spend(sum(math.prod(each.shape) for each in results))
     if any(node.outputs[len(results) :]):
         failures.append(node.unsupported(f"has more outputs than the {len(results)} supported").message)
         values.update(dict.fromkeys(node.outputs))

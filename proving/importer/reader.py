@@ -17,8 +17,8 @@ from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, numpy_help
 from protocol.errors import MalformedModelError, ModelTooLargeError, UnsupportedOperatorError, WeightError
 from proving.importer.limits import (
     MAX_DIMENSION,
-    MAX_ELEMENTS,
     MAX_INITIALIZERS,
+    MAX_INPUT_VALUES,
     MAX_MODEL_BYTES,
     MAX_NODES,
     MAX_RANK,
@@ -76,8 +76,8 @@ def read(data: bytes) -> ModelFile:
     inputs = tuple(_input(each) for each in graph.input if each.name not in constants)
     if not inputs:
         raise UnsupportedOperatorError("The model has no input.")
-    if sum(math.prod(each.shape) for each in inputs) > MAX_ELEMENTS:
-        raise ModelTooLargeError(f"The model has more than {MAX_ELEMENTS} input values.")
+    if sum(math.prod(each.shape) for each in inputs) > MAX_INPUT_VALUES:
+        raise ModelTooLargeError(f"The model has more than {MAX_INPUT_VALUES} input values.")
     outputs = tuple(each.name for each in graph.output)
     nodes = [Node(each, DOMAINS.get(each.domain, each.domain), versions) for each in graph.node]
     _check_names(nodes, outputs, {*constants, *(each.name for each in inputs)})

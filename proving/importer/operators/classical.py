@@ -17,6 +17,7 @@ from proving.importer.operators.elementwise import magnitude
 from proving.importer.operators.labels import named
 from proving.importer.operators.linear import dense
 from proving.importer.operators.reduction import square, total
+from proving.importer.operators.shape import check_size
 from proving.importer.reader import fixed as read_tensor
 from proving.importer.values import Elements, Fixed, Value, Variable, number
 
@@ -232,6 +233,7 @@ def _fitted(builder: Builder, elements: Elements, width: int) -> Elements:
     missing = width - elements.shape[1]
     if missing <= 0:
         return elements[:, :width]
+    check_size((len(elements), width))
     zeros = builder.variable(Fixed(np.zeros((len(elements), missing)))).elements
     return np.concatenate([elements, zeros], axis=1)
 

@@ -11,7 +11,7 @@ import numpy as np
 from onnx import TensorProto
 
 from proving.importer import arithmetic
-from proving.importer.builder import Builder, Origin, Reading
+from proving.importer.builder import Builder, Origin, Reading, distinct_elements
 from proving.importer.call import Call, Rule, Rules
 from proving.importer.graph import ArgMax, Function
 from proving.importer.operators.elementwise import absolute
@@ -134,8 +134,8 @@ def positions(builder: Builder, table: Elements, last: bool = False) -> Elements
         raise ValueError("no element to choose from")
     if table.shape[1] == 1:
         return builder.variable(Fixed(np.zeros(len(table), dtype=np.int64), TensorProto.INT64)).elements
-    distinct = np.unique(table)
-    node = ArgMax(builder.vector(distinct), np.searchsorted(distinct, table), last)
+    distinct, places = distinct_elements(table)
+    node = ArgMax(builder.vector(distinct), places.reshape(table.shape), last)
     origin = Origin(Reading.POSITION, table[0]) if len(table) == 1 else None
     return builder.emit(node, len(table), origin)
 

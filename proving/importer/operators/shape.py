@@ -83,6 +83,7 @@ def _unsqueeze(call: Call) -> Value:
 def _concat(call: Call) -> Value:
     values = [call.value(index) for index in range(len(call.operands))]
     axis = call.axis(call.node.integer("axis"), len(values[0].shape))
+    check_size((sum(math.prod(each.shape) for each in values),))
     if all(isinstance(each, Fixed) for each in values):
         parts = [each.values for each in values if isinstance(each, Fixed)]
         trained = any(each.trained for each in values if isinstance(each, Fixed))
@@ -185,6 +186,7 @@ def _gather_nd(call: Call) -> Value:
     batch = call.node.integer("batch_dims")
     if not 0 <= batch < min(len(value.shape), len(chosen.shape)):
         raise call.node.malformed("has batch dimensions that its operands lack")
+    check_size((*chosen.shape[:-1], *value.shape[batch + chosen.shape[-1] :]))
 
     def pick(x: Array, indices: Array, left: int) -> Any:
         if left:
