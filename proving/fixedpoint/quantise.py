@@ -18,7 +18,9 @@ from proving.fixedpoint import elementwise, functions, largest, outputs, private
 from proving.fixedpoint.affine import constant_scale, integer_map, to_integers
 from proving.fixedpoint.bounds import input_bounds
 from proving.fixedpoint.lowering import WIDE_BITS, Lowering, Value
+from proving.fixedpoint.passes.affine_chains import fused
 from proving.fixedpoint.passes.dead import without_dead_nodes
+from proving.fixedpoint.passes.reading import needed, without_unread_rows
 from proving.fixedpoint.passes.softmax import below_maximum
 from proving.fixedpoint.program import Constant, Gather, Input, Linear, Program
 from proving.fixedpoint.tree_cuts import Element
@@ -43,6 +45,8 @@ def quantise(model: graph.Graph, settings: ModelSettings) -> Program:
     _check_inputs(model, settings)
     lowering = Lowering(settings)
     scores, link, labels = _target(model, settings)
+    nodes = without_unread_rows(model.nodes, scores)
+    model = replace(model, nodes=nodes if private_weights.wanted(settings) else fused(nodes, scores))
     values = _Values(model, lowering)
     value = values.of(scores)
     lowering.layer = "output"
@@ -163,32 +167,6 @@ class _Values:
                 return largest.arg_max(lowering, known[node.source], node.groups, node.last)
             case graph.Trees():
                 return _trees(lowering, node, known[node.source])
-
-
-def needed(nodes: tuple[graph.Node, ...], wanted: graph.Ref) -> list[graph.Ref]:
-    """Return the nodes that one depends on, itself included, the input always, in their order."""
-    found, open_refs = {0, wanted}, [wanted]
-    while open_refs:
-        for ref in sources_of(nodes[open_refs.pop()]):
-            if ref not in found:
-                found.add(ref)
-                open_refs.append(ref)
-    return sorted(found)
-
-
-def sources_of(node: graph.Node) -> tuple[graph.Ref, ...]:
-    """Return the nodes that a node of the graph reads."""
-    match node:
-        case graph.Input() | graph.Constant():
-            return ()
-        case graph.Gather() | graph.Linear():
-            return node.sources
-        case graph.Multiply() | graph.Divide() | graph.Compare():
-            return (node.left, node.right)
-        case graph.Select():
-            return (node.condition, node.then, node.otherwise)
-        case _:
-            return (node.source,)
 
 
 def _input(lowering: Lowering) -> Value:
