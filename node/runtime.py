@@ -14,7 +14,7 @@ import structlog
 import trio
 
 from market import client, prover, verifier
-from market.events import Event, FundsChanged, JobEvent, ProgramServed, VerifierGone, VerifierSeen
+from market.events import Event, FundsChanged, JobEvent, VerifierGone, VerifierSeen
 from market.pricing import Tariff
 from node.bundle_store import BundleStore
 from node.chain_view import ChainView, open_chain
@@ -118,7 +118,7 @@ class Node:
     def serve(self, program_id: bytes, proving_ms: int) -> None:
         """Offer an audited program to the market."""
         if self.prover is not None:
-            self.prover.shell.feed(ProgramServed(self.context.clock.now(), program_id, proving_ms))
+            self.prover.offer(program_id, proving_ms)
 
     def chain_event(self, event: JobEvent) -> None:
         """Take the chain's word on an order (from the follower)."""

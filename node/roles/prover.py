@@ -28,6 +28,7 @@ from market.events import (
     InputRejected,
     LockFailed,
     OrderSeen,
+    ProgramServed,
     ProofFailed,
     ProofReady,
     VerifierAnswered,
@@ -65,15 +66,26 @@ class ProverRole:
     def __init__(self, context: NodeContext, shell: RoleShell[prover.State]) -> None:
         self._node = context
         self.shell = shell
+        self._offered: set[bytes] = set()
         context.endpoint.on(AwardMessage, self._award)
         context.endpoint.on(SealedInput, self._sealed_input)
         context.endpoint.on(SettlementNotice, self._notice)
         context.endpoint.on(Refusal, self._refusal)
 
+    def offer(self, program_id: bytes, proving_ms: int) -> None:
+        """Bid for a program from now on: its bundle is audited, and workers have it in memory.
+
+        What the journal remembers of an earlier run is no offer: after a start nothing is promised before it is warm.
+        """
+        self._offered.add(program_id)
+        self.shell.feed(ProgramServed(self._node.clock.now(), program_id, proving_ms))
+
     # --- from peers ----------------------------------------------------------------------
 
     def order_seen(self, message: OrderAnnouncement) -> None:
         """Take an announcement that passed gossip validation (order_gossip.py)."""
+        if message.order.program_id not in self._offered and message.order.program_id in self.shell.state.programs:
+            return
         order_hash = digest(self._node.network, message.order)
         job = self.shell.state.jobs.get(order_hash)
         if job is not None and job.issued_at >= message.issued_at:
