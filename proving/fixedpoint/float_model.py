@@ -62,7 +62,7 @@ def by_onnxruntime(model: bytes, graph: Graph, spec: OutputSpec, inputs: Array) 
 
 def of_scores(graph: Graph, spec: OutputSpec, scores: Array) -> Answers:
     """Return what scores of a program say, float64[rows, scores], as the model itself would say it."""
-    if any(each.name == spec.target for each in graph.outputs):
+    if _names_output(spec) and any(each.name == spec.target for each in graph.outputs):
         return Answers(scores, np.zeros(0, np.int64))
     values = linked(graph.head.link, scores, len(graph.head.labels))
     return Answers(values, decisions(values, spec, len(graph.head.labels)))
@@ -127,7 +127,7 @@ def _table(value: Any) -> Any:
 
 
 def _answers(found: dict[str, Any], graph: Graph, spec: OutputSpec) -> Answers:
-    if spec.target in found:
+    if _names_output(spec) and spec.target in found:
         return Answers(found[spec.target].astype(np.float64), np.zeros(0, np.int64))
     labels = len(graph.head.labels)
     floats = [each for each in found.values() if each.dtype.kind == "f" and each.size]
@@ -144,6 +144,11 @@ def _answers(found: dict[str, Any], graph: Graph, spec: OutputSpec) -> Answers:
                 values = np.hstack([1 - values, values])
             return Answers(values, decisions(values, spec, labels))
     raise ProvingError("The model has no output of numbers to compare with.", remedy="Export it with zipmap=False.")
+
+
+def _names_output(spec: OutputSpec) -> bool:
+    """Say whether the target is one of the model's own outputs; "label" never is, though skl2onnx calls its own so."""
+    return spec.target not in ("scores", "label")
 
 
 def _sums_to_one(values: Array) -> bool:

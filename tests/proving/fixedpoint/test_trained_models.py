@@ -218,3 +218,11 @@ def test_rows_of_another_shape_and_models_that_do_not_run_are_refused() -> None:
         report(trained.model, trained.graph, program, trained.held_out[:, :-1])
     with pytest.raises(ProvingError, match="onnxruntime"):
         report(trained.model[:200], trained.graph, program, trained.held_out)
+
+
+def test_a_label_is_calibrated_although_the_model_has_an_output_of_that_name() -> None:
+    trained = cancer("mlp")
+    assert "label" in {each.name for each in trained.graph.outputs}
+    shown = replace(trained.settings, output=OutputSpec(Reveal.PUBLIC, target="label"))
+    found = calibrate(trained.model, trained.graph, shown, trained.seen, Target(1.0, 0.05))
+    assert found.agreement == 1.0 and found.max_error <= 0.05
