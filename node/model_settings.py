@@ -87,6 +87,11 @@ def read_settings(path: Path) -> SettingsFile:
         data = path.read_bytes()
     except OSError as error:
         raise CompileSettingsError(f"{path} cannot be read ({error.strerror}).") from None
+    return parse_settings(data, str(path))
+
+
+def parse_settings(data: bytes, path: str = "The settings") -> SettingsFile:
+    """Return what the bytes of a settings file say; raises CompileSettingsError."""
     if len(data) > MAX_BYTES:
         raise CompileSettingsError(f"{path} is larger than {MAX_BYTES} bytes.")
     try:

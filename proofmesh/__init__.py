@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The public face of proofmesh: re-exports only, imported when they are first asked for."""
+"""The public face of proofmesh: re-exports only, imported when they are first asked for.
+
+`Client` asks the market; `bundle_model`, `prove_local` and `verify_on_chain` need none (docs/MODELS.md).
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,24 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from node.client_api import Client, Request
+    from node.model_api import LocalProof, bundle_model, prove_local, verify_on_chain
     from node.receipt import Receipt
 
-__all__ = ["Client", "Receipt", "Request"]
+__all__ = ["Client", "LocalProof", "Receipt", "Request", "bundle_model", "prove_local", "verify_on_chain"]
 
 
 def __getattr__(name: str) -> object:
     # The command line imports this package too, and `proofmesh sim` should not load the network for it.
     if name not in __all__:
         raise AttributeError(f"module 'proofmesh' has no attribute {name!r}")
-    from node import client_api, receipt
+    if name in ("Client", "Request"):
+        from node import client_api
 
-    return {"Client": client_api.Client, "Receipt": receipt.Receipt, "Request": client_api.Request}[name]
+        return getattr(client_api, name)
+    if name == "Receipt":
+        from node import receipt
+
+        return receipt.Receipt
+    from node import model_api
+
+    return getattr(model_api, name)
