@@ -9,6 +9,7 @@ import math
 import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
@@ -23,10 +24,13 @@ from proving.backends.base import ModelSource, Proved
 from proving.backends.circom import read_folder
 from proving.fixedpoint.accuracy import circuit_answers, float_answers, report
 from proving.fixedpoint.calibrate import Target, calibrate
-from proving.groth16.compiled import compile_model
+from proving.fixedpoint.float_model import Answers, linked
+from proving.groth16.compiled import CompiledModel, compile_model
+from proving.importer.graph import Graph
 from proving.importer.model import import_model
 from proving.manifest import PROVING_KEY_NAME
 from proving.publish import Publication, build, onnx_source
+from proving.readout import read_out
 from proving.settings import ModelSettings, OutputSpec, Predicate, Reveal
 from proving.statement.commitment import derive_blinding, order_secrets
 
@@ -35,6 +39,8 @@ ENTRIES = ROOT / "tests" / "models.toml"
 TARGET = Target(agreement=1.0, max_error=0.01)
 ALLOWED = 0.005
 """Share of held-out rows that the circuit may decide otherwise than onnxruntime; one row in any case."""
+SHOWN_ERROR = 0.03
+"""Largest error of a probability that one proof shows: its scores are cut to 8 fractional bits besides."""
 _SECRET = b"proofmesh real models"
 _BORN = [1990, 200, 2026, 100]
 """The record for the Circom circuit: year and day of birth, and the public day."""
@@ -75,10 +81,13 @@ def measure(entry: Entry, settler: Settler, work: Path) -> Metrics:
 
     Raises:
         ProofmeshError: one of the steps fails.
+        RuntimeError: the settled proof does not say what the float model says of its row.
     """
     if entry.kind == "circom":
         source = read_folder(ROOT / "examples" / "circom", "of_age.circom")
-        return _settled(entry, source, _BORN, settler, work)
+        figures, said = _settled(entry, source, _BORN, settler, work)
+        _require(said["values"] == [1.0], entry)
+        return figures
     if entry.env == "torch":
         model, data = torch_models.read(entry.name)
     else:
@@ -86,9 +95,12 @@ def measure(entry: Entry, settler: Settler, work: Path) -> Metrics:
         model = train(entry.kind, data)
     asked = ModelSettings(data.fields, entry.output)
     settings = calibrate(model, import_model(model), asked, data.rows[data.fit], TARGET).settings
-    figures = _compared(model, settings, data)
+    compiled = compile_model(model, settings)
+    figures = _compared(model, compiled, data, settings)
     row = [int(value) for value in data.rows[data.held_out[0]]]
-    return figures | _settled(entry, onnx_source(model, settings), row, settler, work)
+    cost, said = _settled(entry, onnx_source(model, settings), row, settler, work)
+    _require(agrees(said, float_answers(model, compiled.graph, compiled.program, [row]), compiled.graph), entry)
+    return figures | cost
 
 
 def reached(figures: Metrics) -> bool:
@@ -97,8 +109,24 @@ def reached(figures: Metrics) -> bool:
     return rows is None or wrong is None or wrong <= max(1, math.floor(ALLOWED * rows))
 
 
-def _compared(model: bytes, settings: ModelSettings, data: Data) -> Metrics:
-    compiled = compile_model(model, settings)
+def _require(holds: bool, entry: Entry) -> None:
+    if not holds:
+        raise RuntimeError(f"The settled proof of {entry.name} does not say what the model says.")
+
+
+def agrees(said: dict[str, Any], expected: Answers, graph: Graph) -> bool:
+    """Compare what a proof of one row says, read by the client, with what onnxruntime says of it."""
+    if "predicate" in said:
+        return bool(said["predicate"] == expected.decisions[0])
+    if "label" in said:
+        return bool(said["label"] == graph.head.labels[int(expected.decisions[0])])
+    shown = said["values"]
+    scores = np.array([list(shown.values()) if isinstance(shown, dict) else shown], dtype=np.float64)
+    values = linked(graph.head.link, scores, len(graph.head.labels))
+    return values.shape == expected.values.shape and bool(np.abs(values - expected.values).max() <= SHOWN_ERROR)
+
+
+def _compared(model: bytes, compiled: CompiledModel, data: Data, settings: ModelSettings) -> Metrics:
     graph, program = compiled.graph, compiled.program
     rows, labels = data.rows[data.held_out], data.labels[data.held_out]
     found = report(model, graph, program, rows, labels.tolist())
@@ -119,8 +147,10 @@ def _compared(model: bytes, settings: ModelSettings, data: Data) -> Metrics:
     return figures
 
 
-def _settled(entry: Entry, source: ModelSource, row: list[int], settler: Settler, work: Path) -> Metrics:
-    """Build and audit the bundle, and settle an order for one row with it."""
+def _settled(
+    entry: Entry, source: ModelSource, row: list[int], settler: Settler, work: Path
+) -> tuple[Metrics, dict[str, Any]]:
+    """Build and audit the bundle, settle an order for one row with it, and read the proof as its client."""
     bundle = build(source, work, Publication(entry.name))
     audited = audit(bundle)
     manifest = bundle.manifest
@@ -137,7 +167,7 @@ def _settled(entry: Entry, source: ModelSource, row: list[int], settler: Settler
     gas = settler.settle(bundle, commitment, prove, salt)
     if not prover.verify(manifest.words, made[0].proof, made[0].public_inputs):
         raise RuntimeError(f"The proof of {entry.name} does not verify.")
-    return {
+    figures: Metrics = {
         "constraints": manifest.constraints,
         "domain": manifest.domain,
         "key_bytes": manifest.file(PROVING_KEY_NAME).size,
@@ -146,3 +176,4 @@ def _settled(entry: Entry, source: ModelSource, row: list[int], settler: Settler
         "verify_gas": gas.verify,
         "settle_gas": gas.settle,
     }
+    return figures, read_out(manifest, made[0].public_inputs, row, secrets)

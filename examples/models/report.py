@@ -14,10 +14,11 @@ _HEAD = """# Real models, end to end
 Written by `python examples/models/run.py --docs`; what each model is stands in `tests/models.toml`. Each is trained
 on 70% of real data with a fixed seed, calibrated on rows of that part (all decisions as the float model's, no value
 off by more than 0.01), compiled, audited, and proved on a row that was held out; the Escrow on a development chain
-checks the proof and pays for it. The other figures are of all held-out rows, against onnxruntime on the same file.
+checks the proof and pays for it, and what the proof says is compared with onnxruntime. The figures of accuracy are of
+all held-out rows, by the circuit's integer program without a proof each, against onnxruntime on the same file.
 
 - Differ: held-out rows that the circuit decides otherwise than onnxruntime; the run fails beyond 0.5%, or one row.
-- Largest error: of a probability.
+- Largest error: of a probability, before shown scores are cut to 8 fractional bits on purpose.
 - Majority: the accuracy of always saying the most frequent class.
 - Proof: milliseconds with a warm key, witness and self-check included, on the machine of the run (2 shared cores).
 - Bits: fractional bits of activations / of weights, as calibrated.

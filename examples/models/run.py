@@ -37,7 +37,7 @@ async def measure_all(chosen: Sequence[Entry], work: Path) -> tuple[dict[str, Me
         for entry in chosen:
             try:
                 found = measure(entry, settler, work / "bundles")
-            except ProofmeshError as error:
+            except (ProofmeshError, RuntimeError) as error:
                 print(f"{entry.name}: {error}", file=sys.stderr, flush=True)
                 missed.append(entry.name)
                 continue

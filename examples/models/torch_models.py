@@ -16,7 +16,7 @@ from proving.settings import InputRange
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = ROOT / "build" / "models-venv"
 FOLDER = ROOT / "build" / "models"
-PACKAGES = ("torch==2.13.0", "scikit-image", "scikit-learn==1.9.1", "onnx==1.23.2")
+PACKAGES = ("torch==2.13.0", "scikit-image==0.26.0", "scikit-learn==1.9.1", "onnx==1.23.2")
 
 
 def train_all(names: Sequence[str]) -> None:

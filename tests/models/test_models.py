@@ -5,13 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from anvil import anvil
 
-from examples.models.measure import entries, measure, reached
+from examples.models.measure import agrees, entries, measure, reached
 from examples.models.onchain import Settler, open_market
 from examples.models.report import PAGE
+from proving.fixedpoint.float_model import Answers
+from proving.importer.graph import Graph, Head, Input, Link
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +37,19 @@ def test_a_model_is_proved_and_paid_for(name: str, settler: Settler, tmp_path: P
 def test_what_is_allowed_to_differ() -> None:
     assert reached({"rows": 10, "disagreements": 1}) and reached({"rows": 1000, "disagreements": 5})
     assert not reached({"rows": 10, "disagreements": 2}) and not reached({"rows": 1000, "disagreements": 6})
+
+
+def test_a_proof_that_says_something_else_is_noticed() -> None:
+    graph = Graph((Input(1),), Head(0, Link.NONE, ("no", "yes")), (), ("x",), ((1, 1),))
+    expected = Answers(np.array([[0.25, 0.75]]), np.array([1]))
+    right: tuple[dict[str, Any], ...] = (
+        {"label": "yes"}, {"predicate": True}, {"values": {"no": 0.254, "yes": 0.746}},
+    )  # fmt: skip
+    wrong: tuple[dict[str, Any], ...] = (
+        {"label": "no"}, {"predicate": False}, {"values": {"no": 0.3, "yes": 0.7}}, {"values": [0.75]},
+    )  # fmt: skip
+    assert all(agrees(said, expected, graph) for said in right)
+    assert not any(agrees(said, expected, graph) for said in wrong)
 
 
 def test_the_page_names_every_model() -> None:
