@@ -42,13 +42,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A compiled contract: its interface, and the code that deploys it."""
+    """A compiled contract: its interface, the code that deploys it, and the Keccak-256 of what is then deployed.
+
+    (Of a contract with immutables the code on a chain differs from it.)
+    """
 
     functions: Mapping[str, Entry]
     events: Mapping[bytes, Entry]
     errors: Mapping[bytes, Entry]
     constructor: tuple[str, ...]
     bytecode: bytes
+    deployed_hash: bytes
 
 
 @cache
@@ -64,6 +68,7 @@ def artifact(name: ContractName) -> Artifact:
         errors={entry.selector: entry for kind, entry in entries if kind == "error"},
         constructor=constructors[0] if constructors else (),
         bytecode=bytes.fromhex(raw["bytecode"][2:]),
+        deployed_hash=bytes.fromhex(raw["deployedBytecodeHash"][2:]),
     )
 
 

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contracts import bindings
+from contracts.abi import artifact
 from contracts.rpc import Rpc
 from node.model_settings import parse_settings
 from node.opening_file import fresh_secrets
 from protocol.binding import local_binding
-from protocol.errors import ContractRefusal
+from protocol.errors import ChainError, ContractRefusal
+from protocol.hashing import keccak256
 from proving.audit import audit
 from proving.bundle import Bundle
 from proving.inputs import Record, parse_inputs
@@ -88,12 +90,26 @@ def prove_local(
 def verify_on_chain(bundle: Bundle, proof: LocalProof, rpc_url: str, verifier: bytes) -> bool:
     """Say whether the Groth16Verifier contract at an address accepts a proof of the bundle's program.
 
+    It asks for the proof alone: what the proof is bound to is its last word, for whoever relies on it to compare.
+
     Raises:
-        ProofmeshError: the chain does not answer.
+        ChainError: the chain does not answer, or has no Groth16Verifier of this version at the address.
     """
     call = bindings.verify(bundle.manifest.words, proof.public_inputs, proof.proof)
-    try:
-        Rpc(rpc_url).eth_call(verifier, call)
-    except ContractRefusal:
-        return False
+    with Rpc(rpc_url) as rpc:
+        _require_verifier(rpc, verifier)
+        try:
+            rpc.eth_call(verifier, call)
+        except ContractRefusal:
+            return False
     return True
+
+
+def _require_verifier(rpc: Rpc, address: bytes) -> None:
+    """The verifier answers with nothing where it accepts, and so does an address without code to anything."""
+    code = bytes.fromhex(rpc.call("eth_getCode", "0x" + address.hex(), "latest")[2:])
+    if keccak256(code) != artifact("Groth16Verifier").deployed_hash:
+        raise ChainError(
+            f"There is no Groth16Verifier of this version at 0x{address.hex()}.",
+            remedy="Check the address, and that rpc_url is the chain on which the contracts are deployed.",
+        )
