@@ -20,7 +20,7 @@ from proving.fixedpoint.cost import total_cost
 from proving.fixedpoint.float_model import Answers
 from proving.fixedpoint.program import Program
 from proving.fixedpoint.quantise import quantise
-from proving.importer.graph import Graph
+from proving.importer.graph import Graph, Link
 from proving.settings import MAX_FRACTIONAL_BITS, ModelSettings, WeightMode
 
 LEAST_BITS = 3
@@ -37,7 +37,7 @@ PROBABILITY_ERROR = 0.05
 class Target:
     """`agreement`: least share of equal decisions. `max_error`: of a probability, or of a regressor's value.
 
-    None is PROBABILITY_ERROR for classifiers; for what decides nothing it must be given. Decisions alone are a poor
+    None is PROBABILITY_ERROR for classifiers; for plain values it must be given. Decisions alone are a poor
     measure: of the calibration rows few lie near a boundary, and others may.
     """
 
@@ -64,15 +64,15 @@ def calibrate(model: bytes, graph: Graph, settings: ModelSettings, rows: Rows, t
     """Return the cheapest settings that reach the target on raw calibration rows; all else is as in `settings`.
 
     Raises:
-        CompileSettingsError: no precision reaches it, or the model decides nothing and no error is given.
+        CompileSettingsError: no precision reaches it, or the model gives plain values and no error is given.
         ProvingError: onnxruntime is not installed.
     """
     sample = np.asarray(rows)[:MOST_ROWS]
     first = _fitting(graph, _with(settings, 8, 8)) or quantise(graph, _with(settings, 8, 8))
     expected = float_answers(model, graph, first, sample)
     if target.max_error is None:
-        if not len(expected.decisions):
-            raise CompileSettingsError("The model decides nothing; give the maximal error of its values.")
+        if not len(expected.decisions) or (graph.head.link is Link.NONE and not graph.head.labels):
+            raise CompileSettingsError("The model gives no probabilities; give the maximal error of its values.")
         target = replace(target, max_error=PROBABILITY_ERROR)
     known: dict[tuple[int, int], Candidate | None] = {}
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from protocol.errors import InputShapeError, ProvingError
 from proving.fixedpoint.float32_order import numbers
-from proving.importer.graph import Graph, Link
+from proving.importer.graph import Graph, Head, Link
 from proving.settings import Encoding, InputRange, OutputSpec
 from proving.sparse import Array
 
@@ -65,7 +65,7 @@ def of_scores(graph: Graph, spec: OutputSpec, scores: Array) -> Answers:
     if _names_output(spec) and any(each.name == spec.target for each in graph.outputs):
         return Answers(scores, np.zeros(0, np.int64))
     values = linked(graph.head.link, scores, len(graph.head.labels))
-    return Answers(values, decisions(values, spec, len(graph.head.labels)))
+    return Answers(values, decisions(values, spec, graph.head))
 
 
 def linked(link: Link, scores: Array, labels: int) -> Array:
@@ -79,15 +79,20 @@ def linked(link: Link, scores: Array, labels: int) -> Array:
     return scores
 
 
-def decisions(values: Array, spec: OutputSpec, labels: int) -> Array:
-    """Return the class of each row, or the bit that a predicate with a threshold on the probability gives."""
-    if values.shape[1] < 2 or labels < 2:
-        return np.zeros(0, np.int64)
-    if values.shape[1] == 2 and spec.threshold is not None and spec.threshold_on == "probability":
-        positive = values[:, 1]
+def decisions(values: Array, spec: OutputSpec, head: Head) -> Array:
+    """Return the class of each row, or the bit that a predicate with a threshold on its one number gives.
+
+    The number is the probability of the second of two classes, or the only value of a model without classes.
+    """
+    classes, width = len(head.labels), values.shape[1]
+    alone = width == 1 and classes < 2
+    number = "score" if alone and head.link is Link.NONE else "probability"
+    if spec.threshold is not None and spec.threshold_on == number and (alone or width == classes == 2):
         limit = float(spec.threshold)
-        bits = positive <= limit if spec.at_most else positive >= limit
+        bits = values[:, -1] <= limit if spec.at_most else values[:, -1] >= limit
         return np.asarray(bits, dtype=np.int64)
+    if width < 2 or classes < 2:
+        return np.zeros(0, np.int64)
     return np.asarray(values.argmax(axis=1), dtype=np.int64)
 
 
@@ -133,7 +138,7 @@ def _answers(found: dict[str, Any], graph: Graph, spec: OutputSpec) -> Answers:
     floats = [each for each in found.values() if each.dtype.kind == "f" and each.size]
     for each in floats:
         if labels >= 2 and each.shape[1] == labels and graph.head.link is not Link.NONE and _sums_to_one(each):
-            return Answers(each.astype(np.float64), decisions(each.astype(np.float64), spec, labels))
+            return Answers(each.astype(np.float64), decisions(each.astype(np.float64), spec, graph.head))
     wanted = max(labels, 1) if graph.head.link is not Link.NONE else None
     for each in floats:
         if wanted is None or each.shape[1] in (wanted, 1):
@@ -142,7 +147,7 @@ def _answers(found: dict[str, Any], graph: Graph, spec: OutputSpec) -> Answers:
                 values = linked(graph.head.link, values, labels)
             if labels == 2 and values.shape[1] == 1:
                 values = np.hstack([1 - values, values])
-            return Answers(values, decisions(values, spec, labels))
+            return Answers(values, decisions(values, spec, graph.head))
     raise ProvingError("The model has no output of numbers to compare with.", remedy="Export it with zipmap=False.")
 
 

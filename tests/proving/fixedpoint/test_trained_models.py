@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from protocol.errors import CompileSettingsError, InputShapeError, ProvingError
-from proving.fixedpoint.accuracy import report
+from proving.fixedpoint.accuracy import float_answers, report
 from proving.fixedpoint.batch import Evaluator, run_batch
 from proving.fixedpoint.bounds import program_bounds
 from proving.fixedpoint.calibrate import Target, calibrate
@@ -194,6 +194,27 @@ def test_a_predicates_bit_is_the_decision() -> None:
     bits = Evaluator(program).values(program.revealed.ref, trained.held_out)[:, 0]
     logits = run_batch(program, trained.held_out)[:, 0] / 2.0**program.scale_bits
     assert np.array_equal(bits, logits >= np.log(9))
+
+
+@pytest.mark.parametrize("at_most", [False, True])
+def test_the_bit_of_a_threshold_on_a_plain_value_is_the_decision(at_most: bool) -> None:
+    data = load_diabetes()
+    fields = tuple(InputRange(name, -1024, 11, scale=12) for name in data.feature_names)
+    trained = _trained(LinearRegression(), np.clip(data.data, -0.249, 0.249), data.target, fields)
+    output = OutputSpec(
+        Reveal.PREDICATE, predicate=Predicate.THRESHOLD, threshold="150", threshold_on="score", at_most=at_most
+    )
+    asked = replace(trained.settings, output=output)
+    with pytest.raises(CompileSettingsError, match="maximal error"):
+        calibrate(trained.model, trained.graph, asked, trained.seen, Target())
+    found = calibrate(trained.model, trained.graph, asked, trained.seen, Target(max_error=5))
+    assert found.agreement == 1.0
+    program = quantise(trained.graph, found.settings)
+    assert program.revealed is not None
+    bits = Evaluator(program).values(program.revealed.ref, trained.seen)[:, 0]
+    expected = float_answers(trained.model, trained.graph, program, trained.seen)
+    assert np.array_equal(bits, expected.decisions) and 0.2 < bits.mean() < 0.8
+    assert np.array_equal(bits, (expected.values[:, 0] <= 150) == at_most)
 
 
 def test_a_threshold_that_is_a_public_input_does_not_disturb_the_report() -> None:
