@@ -16,6 +16,7 @@ from sklearn.metrics import roc_auc_score
 
 from examples.models import torch_models
 from examples.models.data import Data, load
+from examples.models.local_ezkl import NOT_INSTALLED, found, measure_ezkl
 from examples.models.onchain import Settler
 from examples.models.train import train
 from proving import prover
@@ -57,12 +58,23 @@ class Entry:
     env: str
     reveal: str
     threshold: str | None = None
+    backend: str = "groth16"
+
+    @property
+    def skipped(self) -> str | None:
+        """Why the model cannot be proved here; None if it can."""
+        return NOT_INSTALLED if self.backend == "ezkl" and not found() else None
 
     @property
     def output(self) -> OutputSpec:
         match self.reveal:
             case "predicate":
                 return OutputSpec(Reveal.PREDICATE, predicate=Predicate.THRESHOLD, threshold=self.threshold)
+            case "near":
+                return OutputSpec(
+                    Reveal.PREDICATE, predicate=Predicate.THRESHOLD, threshold=self.threshold,
+                    threshold_on="score", at_most=True,
+                )  # fmt: skip
             case "label":
                 return OutputSpec(Reveal.PUBLIC, target="label")
             case "sealed":
@@ -90,6 +102,8 @@ def measure(entry: Entry, settler: Settler, work: Path) -> Metrics:
         return figures
     if entry.env == "torch":
         model, data = torch_models.read(entry.name)
+        if entry.backend == "ezkl":
+            return measure_ezkl(model, data, work / entry.name)
     else:
         data = load(entry.data)
         model = train(entry.kind, data)
@@ -129,21 +143,24 @@ def agrees(said: dict[str, Any], expected: Answers, graph: Graph) -> bool:
 def _compared(model: bytes, compiled: CompiledModel, data: Data, settings: ModelSettings) -> Metrics:
     graph, program = compiled.graph, compiled.program
     rows, labels = data.rows[data.held_out], data.labels[data.held_out]
-    found = report(model, graph, program, rows, labels.tolist())
+    compared = report(model, graph, program, rows, labels.tolist())
     figures: Metrics = {
         "rows": len(rows),
-        "disagreements": None if found.agreement is None else round((1 - found.agreement) * len(rows)),
-        "max_error": found.max_error,
-        "float_accuracy": found.float_accuracy,
-        "circuit_accuracy": found.circuit_accuracy,
+        "disagreements": None if compared.agreement is None else round((1 - compared.agreement) * len(rows)),
+        "max_error": compared.max_error,
+        "float_accuracy": compared.float_accuracy,
+        "circuit_accuracy": compared.circuit_accuracy,
         "majority": float(np.bincount(labels).max() / len(labels)),
         "activation_bits": settings.fractional_bits,
         "weight_bits": settings.weight_bits,
     }
     if int(labels.max()) == 1:
         said = float_answers(model, graph, program, rows), circuit_answers(graph, program, compiled.evaluator, rows)
-        for name, each in zip(("float_auc", "circuit_auc"), said, strict=True):
-            figures[name] = float(roc_auc_score(labels, each.values[:, -1]))
+        sign = -1 if settings.output.at_most else 1
+        for name, each in zip(("float", "circuit"), said, strict=True):
+            figures[f"{name}_auc"] = float(roc_auc_score(labels, sign * each.values[:, -1]))
+            if figures[f"{name}_accuracy"] is None:
+                figures[f"{name}_accuracy"] = float((each.decisions == labels).mean())
     return figures
 
 

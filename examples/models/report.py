@@ -22,6 +22,11 @@ all held-out rows, by the circuit's integer program without a proof each, agains
 - Majority: the accuracy of always saying the most frequent class.
 - Proof: milliseconds with a warm key, witness and self-check included, on the machine of the run (2 shared cores).
 - Bits: fractional bits of activations / of weights, as calibrated.
+- `faces-distance` says whether two pictures' embeddings are near, one of them committed earlier. Its pairs are a
+  picture and the same one, altered, or another; the data has no identities, and nothing is claimed about people. Its
+  error is of the distance.
+- `of-age` is a Circom circuit. `digits-ezkl` is a local proof by EZKL, at 7 bits, compared on that row: it has rows of
+  a table where others have constraints, and settles no order.
 """
 _ACCURACY = (
     "| model | held-out rows | majority | accuracy, float | accuracy, circuit | AUC, float | AUC, circuit | differ "

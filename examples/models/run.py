@@ -61,6 +61,11 @@ def main() -> int:
     ]
     if not chosen:
         parser.error("no such model")
+    for each in (each for each in chosen if each.skipped):
+        print(f"{each.name}: skipped: {each.skipped}", file=sys.stderr)
+    chosen = [each for each in chosen if not each.skipped]
+    if options.docs and len(chosen) != len(entries()):
+        parser.error("the page is of all models")
     if trained := [each.name for each in chosen if each.env == "torch"]:
         torch_models.train_all(trained)
     with tempfile.TemporaryDirectory() as work:

@@ -35,6 +35,9 @@ def read(name: str) -> tuple[bytes, Data]:
     """Return a trained model as an ONNX file, and its data."""
     with np.load(FOLDER / f"{name}.npz") as found:
         rows, scale = found["rows"], int(found["scale"])
-        field = InputRange("pixel", 0, max(1, int(rows.max()).bit_length()), rows.shape[1], scale)
-        data = Data((field,), rows, found["labels"], found["fit"], found["held_out"])
+        names = [str(each) for each in found["fields"]]
+        bits, count = max(1, int(rows.max()).bit_length()), rows.shape[1] // len(names)
+        # The second picture of a pair was enrolled earlier: it is in a commitment of its own.
+        fields = tuple(InputRange(name, 0, bits, count, scale, group=group) for group, name in enumerate(names))
+        data = Data(fields, rows, found["labels"], found["fit"], found["held_out"])
     return (FOLDER / f"{name}.onnx").read_bytes(), data

@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 from anvil import anvil
 
+from examples.models import local_ezkl
 from examples.models.measure import agrees, entries, measure, reached
 from examples.models.onchain import Settler, open_market
+from examples.models.picture_pairs import pairs
 from examples.models.report import PAGE
+from proving.backends import ezkl
 from proving.fixedpoint.float_model import Answers
 from proving.importer.graph import Graph, Head, Input, Link
 
@@ -50,6 +53,26 @@ def test_a_proof_that_says_something_else_is_noticed() -> None:
     )  # fmt: skip
     assert all(agrees(said, expected, graph) for said in right)
     assert not any(agrees(said, expected, graph) for said in wrong)
+
+
+def test_a_model_of_ezkl_is_skipped_with_a_reason_where_it_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv(ezkl.PYTHON_VARIABLE, raising=False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(local_ezkl, "_BENCHMARK", tmp_path / "python")
+    reasons = {each.name: each.skipped for each in entries() if each.skipped}
+    assert set(reasons) == {"digits-ezkl"} and "make test-ezkl" in str(reasons["digits-ezkl"])
+
+
+def test_pairs_are_a_picture_and_itself_or_another() -> None:
+    images = np.repeat(np.array([20, 120, 220])[:, None], 25, axis=1)
+    rows, labels = pairs(images, 3)
+    assert rows.shape == (6, 50) and labels.tolist() == [1, 0] * 3
+    # Brightness changes by up to a tenth, so one and the same by up to 44; others are at least 66 apart.
+    differences = np.abs(rows[:, :25].mean(axis=1) - rows[:, 25:].mean(axis=1))
+    assert np.array_equal(differences < 55, labels == 1)
+    assert (differences > 0).all() and np.array_equal(rows, pairs(images, 3)[0])
 
 
 def test_the_page_names_every_model() -> None:
