@@ -15,7 +15,7 @@ import onnx
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
 from protocol.errors import PrivateWeightsError
-from proving.fixedpoint.quantise import needed
+from proving.fixedpoint.passes.reading import needed
 from proving.groth16.compiled import CompiledModel, compile_model
 from proving.importer.graph import Graph, Linear
 from proving.importer.model import import_model
