@@ -41,7 +41,7 @@ from node.devnet.world import World
 pytestmark = pytest.mark.slow
 
 ORPHAN_SECONDS = 15.0
-"""The project's promise: two seconds after a daemon's end none of its processes is left."""
+"""A hang guard: workers look for their node every fifth of a second, but one that is just starting does so later."""
 CHEAPEST = "prover-1"
 COMMANDS = {"verifier-1": ["verifier", "run"], "publisher": ["publisher", "run"]}
 
