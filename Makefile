@@ -7,6 +7,8 @@ PY := .venv/bin/python
 
 # The Node.js of .venv, so that no system node is needed or picked up.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Each test starts daemons: without bytecode every one of them compiles this checkout again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

@@ -13,7 +13,7 @@ from node.executor import Executor
 from node.net import BundleServer, Transport, pull
 from node.receipt import Program
 from protocol.errors import UsageError
-from proving.audit import AuditResult, audit
+from proving.audit import AuditResult, audit, audit_folder
 from proving.bundle import Bundle, load
 from proving.manifest import Manifest, files_of, read_manifest
 
@@ -187,11 +187,6 @@ def program_of(manifest: Manifest) -> Program:
         setup_id=bytes.fromhex(manifest.setup_id),
         dev=manifest.dev,
     )
-
-
-def audit_folder(folder: str, bundle_id: bytes, ptau: Path | None) -> AuditResult:
-    """Load and audit a bundle; runs in a worker."""
-    return audit(load(Path(folder), bundle_id), ptau)
 
 
 def _hash_of(text: str) -> bytes:

@@ -15,7 +15,7 @@ from time import perf_counter
 from protocol.errors import AuditError, ModelError, ProvingError
 from proving.backends.base import Compiled
 from proving.backends.registry import get
-from proving.bundle import Bundle
+from proving.bundle import Bundle, load
 from proving.describe import describe_output
 from proving.groth16.ceremony import verify
 from proving.groth16.dev_setup import DevPhase1
@@ -50,6 +50,11 @@ class AuditResult:
     key_ms: int
     proving_ms: int
     checks: tuple[str, ...]
+
+
+def audit_folder(folder: str, bundle_id: bytes, ptau: Path | None) -> AuditResult:
+    """Load and audit a bundle; what a worker process is asked for."""
+    return audit(load(Path(folder), bundle_id), ptau)
 
 
 def audit(bundle: Bundle, ptau: Path | None = None) -> AuditResult:

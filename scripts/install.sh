@@ -54,9 +54,10 @@ install_python() {
     # uv does not read pip's configuration: tell it of a mirror that is set there.
     index=${PIP_INDEX_URL:-$(.venv/bin/pip config get global.index-url 2>/dev/null || true)}
     [ -z "$index" ] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$index}"
+    # Compiled now, on all cores: a daemon's first start, and any start where Python may not write, would pay for it.
     # shellcheck disable=SC2086 # the options are words
     .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --require-hashes --no-build-isolation \
-        $wheels_only -r "requirements/$group.txt" || network_failure "the Python packages"
+        --compile-bytecode $wheels_only -r "requirements/$group.txt" || network_failure "the Python packages"
     # The checkout itself, editable: gives the command .venv/bin/proofmesh. Builds offline, hatchling is there.
     .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --offline -e . ||
         fail "installing this checkout into .venv failed (see above)" "run 'make clean', then try again"

@@ -46,14 +46,14 @@ class ChainClient:
 
     async def header(self, block: int | str = "latest") -> BlockHeader | None:
         """Return a header by number or tag; None when there is no such block."""
-        tag = hex_of(block) if isinstance(block, int) else block
-        found = await self.rpc.call("eth_getBlockByNumber", tag, False)
-        return None if found is None else parse_header(found, pending=block == "pending")
+        return (await self.headers([block]))[0]
 
-    async def headers(self, numbers: Sequence[int]) -> list[BlockHeader | None]:
-        """Return several headers in one round trip."""
-        found = await self.rpc.batch([("eth_getBlockByNumber", (hex_of(n), False)) for n in numbers])
-        return [None if block is None else parse_header(block) for block in found]
+    async def headers(self, blocks: Sequence[int | str]) -> list[BlockHeader | None]:
+        """Return several headers, by number or tag, in one round trip; None for those that are not there."""
+        tags = [hex_of(block) if isinstance(block, int) else block for block in blocks]
+        found = await self.rpc.batch([("eth_getBlockByNumber", (tag, False)) for tag in tags])
+        pairs = zip(tags, found, strict=True)
+        return [None if block is None else parse_header(block, pending=tag == "pending") for tag, block in pairs]
 
     async def logs(self, block_hashes: Sequence[bytes], addresses: Sequence[bytes]) -> list[tuple[Log, ...]]:
         """Return the logs of some contracts in each block, in one round trip."""

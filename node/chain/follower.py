@@ -20,6 +20,7 @@ import trio
 
 from node.chain.client import ChainClient
 from node.chain.clock import ChainClock
+from node.chain.records import BlockHeader
 from node.chain.store import Block, BlockStore
 from protocol.errors import ChainError, ReorgTooDeepError, WrongChainError
 
@@ -101,11 +102,15 @@ class Follower:
             # After an outage another chain may answer at the same address.
             await self._client.require_chain(self._chain_id)
             self._heard = True
-        head = await self._client.header("latest")
+        # One round trip a look: a node takes many looks that show nothing new.
+        tip = [self.tip.number] if self.tip else []
+        head, pending, *there = await self._client.headers(["latest", "pending", *tip])
         if head is None:
             return False
-        await self._tell_time()
-        if undone := await self._replaced(head.number, head.hash):
+        if self._clock is not None:
+            # The pending block's time is what a transaction sent now would see.
+            self._clock.observe((pending or head).timestamp)
+        if undone := self._replaced(head, next(iter(there), None)):
             if len(self._window) == 1 and undone.number > self._start:
                 raise ReorgTooDeepError(f"Block {undone.number} and all known before it were replaced.")
             await handle(Undone(undone))
@@ -121,24 +126,16 @@ class Follower:
         self._window = (self._window + blocks)[-self._store.window :]
         return bool(blocks) and blocks[-1].number < head.number
 
-    async def _tell_time(self) -> None:
-        if self._clock is not None:
-            # The pending block's time is what a transaction sent now would see.
-            pending = await self._client.header("pending") or await self._client.header("latest")
-            if pending is not None:
-                self._clock.observe(pending.timestamp)
-
-    async def _replaced(self, head_number: int, head_hash: bytes) -> Block | None:
-        """Return the tip if the chain has another block in its place."""
+    def _replaced(self, head: BlockHeader, there: BlockHeader | None) -> Block | None:
+        """Return the tip if the chain has another block (`there`) in its place."""
         tip = self.tip
         if tip is None:
             return None
-        if head_number >= tip.number:
-            there = await self._client.header(tip.number)
+        if head.number >= tip.number:
             return tip if there is not None and there.hash != tip.hash else None
-        known = next((block for block in self._window if block.number == head_number), None)
+        known = next((block for block in self._window if block.number == head.number), None)
         # A head older than the window tells nothing by its hash: it is another, shorter chain.
-        return None if known is not None and known.hash == head_hash else tip
+        return None if known is not None and known.hash == head.hash else tip
 
     async def _fetch(self, numbers: range) -> list[Block]:
         """Return the blocks that continue the tip; fewer when the chain changed while being read."""
