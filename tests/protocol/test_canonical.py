@@ -38,7 +38,7 @@ def refused_or_canonical(data: bytes) -> None:
 def test_a_decoded_message_is_the_one_encoded(message: Message) -> None:
     data = encode(message)
     assert decode(data) == message
-    assert wire_bytes("", in_json(message)) == data or _looks_like_a_number(message)
+    assert _looks_like_a_number(message) or wire_bytes("", in_json(message)) == data
 
 
 def _looks_like_a_number(message: Message) -> bool:
