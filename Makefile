@@ -30,7 +30,7 @@ test: install-dev ## all tests: Python and Solidity
 	$(PY) -m pytest -n 2 --dist loadgroup --junitxml=build/pytest.xml $(PYTEST_ARGS)
 	$(PY) -m contracts.forge
 
-test-models: install-dev ## train, compile, prove and verify on-chain every model of tests/models.toml (15 min, PyTorch)
+test-models: install-dev ## train, compile, prove and verify on-chain every model of tests/models.toml (PyTorch; a few minutes once it is installed)
 	@mkdir -p build
 	$(PY) examples/models/run.py --json build/models.json
 

@@ -422,14 +422,14 @@ class ModelError(ProofmeshError):
     """A model file cannot become a circuit."""
 
     code = "PM-MDL-001"
-    remedy = "Export the model again; docs/ARCHITECTURE.md says what is supported."
+    remedy = "Export the model again; docs/MODELS.md says what is supported."
 
 
 class UnsupportedOperatorError(ModelError):
     """The model uses an operator, or a form of it, that the compiler does not know."""
 
     code = "PM-MDL-002"
-    remedy = "Export a pipeline of StandardScaler and LogisticRegression or MLPClassifier (relu)."
+    remedy = "See in docs/MODELS.md what is supported; put another operator in the place of the one that is named."
 
 
 class ModelTooLargeError(ModelError):

@@ -23,6 +23,7 @@ from proving.fixedpoint.accuracy import report
 from proving.fixedpoint.calibrate import Target, calibrate
 from proving.fixedpoint.quantise import quantise
 from proving.groth16.registration import Registrar
+from proving.importer.external import read_model
 from proving.importer.model import import_model
 from proving.manifest import Metric, Provenance
 from proving.private_weights import UNREGISTERED
@@ -91,7 +92,7 @@ def _source(
         raise UsageError("An ONNX model needs a settings file.", remedy="See docs/MODELS.md for a template.")
     chosen = read_settings(settings)
     try:
-        data = model.read_bytes()
+        data = read_model(model)
     except OSError as error:
         raise UsageError(f"{model} cannot be read ({error.strerror}).") from None
     if calibration is None:

@@ -7,6 +7,7 @@ import json
 import stat
 from pathlib import Path
 
+import onnx
 import pytest
 from command_line import Shell
 
@@ -72,3 +73,17 @@ def test_calibration_finds_bits_and_measures_the_error(shell: Shell) -> None:
     assert "Row 1" in shell(
         "model", "compile", shell.folder / "model.onnx", settings, "--calibration", rows, exit_code=2
     )["message"]
+
+
+def test_weights_in_a_file_beside_the_model_are_compiled_with_it(shell: Shell) -> None:
+    whole = shell.compiled("public")
+    model, settings = shell.folder / "model.onnx", shell.folder / "settings.json"
+    proto = onnx.load(model)
+    for tensor in proto.graph.initializer:
+        tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor), tensor.name))
+    onnx.save(proto, model, save_as_external_data=True, location="model.data", size_threshold=0)
+    split = shell("model", "compile", model, settings)
+    same = shell("model", "inspect", whole)
+    assert shell("model", "inspect", split["bundle_id"].removeprefix("0x"))["layers"] == same["layers"]
+    (shell.folder / "model.data").unlink()
+    assert shell("model", "compile", model, settings, exit_code=1)["error"] == "PM-MDL-004"
