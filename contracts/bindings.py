@@ -227,6 +227,11 @@ def verify(vk: Sequence[int], inputs: Sequence[int], proof: bytes) -> bytes:
     return call_data("Groth16Verifier", "verify", list(vk), list(inputs), proof_words(proof))
 
 
+def borrow_with_proof(inputs: Sequence[int], proof: bytes, expires_at: int, attestation: bytes) -> bytes:
+    """Call data of a CreditGate's `borrowWithProof`: a loan for the sender, by its own proof of attested data."""
+    return call_data("CreditGate", "borrowWithProof", list(inputs), proof_words(proof), expires_at, attestation)
+
+
 def deploy_registry() -> bytes:
     """Data of the transaction that creates the Registry."""
     return deployment_data("Registry")

@@ -46,6 +46,9 @@ from protocol.messages import ProofMessage, Refusal
 from protocol.signing import Account
 from protocol.structs import Award
 
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # run as a script
+from examples.lending import Lending, lend  # noqa: E402
+
 BUILD = Path("build")
 WORK = BUILD / "demo"
 EXPOSURE = {"PROOFMESH_PROVER_EXPOSURE_CAP_WEI": str(10**18)}
@@ -93,8 +96,9 @@ async def _demo(record: Fields) -> None:
     async with running_devnet(plan) as world:
         demo = Demo(world, bundle, record)
         await demo.introduce()
-        _title("3. Proved at home: nobody else sees the applicant's data")
+        _title("3. Proved at home: nobody else sees the applicant's data; a pool lends on it")
         await demo.prove_locally()
+        await demo.borrow()
         _title("4. Proved by the market: an allowed prover, a verifier, a payment")
         receipt = await demo.buy_a_proof()
         _title("5. An applicant below the threshold")
@@ -168,6 +172,15 @@ class Demo:
         console.print(f"Witness {proved['witness_ms']} ms, proof {proved['proving_ms']} ms, 256 bytes.")
         console.print(f"Verified: output [bold]{checked['outputs'][0]}[/]: {proved['meaning']}.")
         self.record["local"] = {**proved, "valid": checked["valid"]}
+
+    async def borrow(self) -> None:
+        """A pool lends without collateral, to who proves a score on data that a bank attests; and to nobody else."""
+        program = bytes.fromhex(self.world.devnet.models[0]["program_id"][2:])
+        told = await lend(Lending(self.world, self._cli, self.bundle, WORK, program))
+        for name, outcome in told.items():
+            console.print(f"  {name}: " + (f"lent {ether(int(outcome['lent_wei']))}" if not outcome["refused"]
+                                           else f"refused: {outcome['refused']}"))
+        self.record["lending"] = told
 
     async def buy_a_proof(self) -> Receipt:
         """One job through the market, every balance before and after, the receipt checked."""

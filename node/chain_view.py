@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 import trio
@@ -14,14 +14,14 @@ from contracts import bindings, packing
 from contracts import events as chain_events
 from contracts.calldata import decode_settlements
 from contracts.packing import BatchJob
-from contracts.records import ModelRecord, Settlement, Status
+from contracts.records import Advice, ModelRecord, Settlement, Status
 from contracts.reverts import contract_error
 from market.events import ChainExpired, ChainLocked, ChainSettled, JobEvent
 from market.instants import SECOND
 from node.chain.client import ChainClient
 from node.chain.clock import ChainClock
 from node.chain.follower import WINDOW, Follower, Undone
-from node.chain.records import Call, Log, Receipt, hex_of, parse_bytes
+from node.chain.records import Call, Log, Receipt, hex_of, parse_bytes, parse_logs
 from node.chain.rpc import RpcClient
 from node.chain.store import Block, TransactionStore
 from node.chain.transactions import SendingPolicy, TransactionSender
@@ -131,20 +131,33 @@ class ChainView:
 
     async def models(self) -> list[chain_events.ModelPublished]:
         """Return every model that was published, oldest first."""
-        logs = await self.client.rpc.call(
-            "eth_getLogs",
-            {
-                "address": hex_of(self._registry),
-                "fromBlock": hex_of(self._settings.start_block),
-                "topics": [hex_of(chain_events.event_topic("Registry", "ModelPublished"))],
-            },
+        found = await self.past("Registry", "ModelPublished")
+        return [event for _, event in found if isinstance(event, chain_events.ModelPublished)]
+
+    async def lineage_of(self, model_id: bytes, limit: int) -> tuple[bytes, ...]:
+        """Return the model, its parent, the parent's parent: at most `limit`, none for an unknown model."""
+        return bindings.decode_lineage(
+            await self.client.call(self._registry, bindings.lineage_of(model_id, limit))
         )
+
+    async def advice_of(self, model_id: bytes) -> tuple[Advice, bytes]:
+        """Return (what the publisher advises now, the model to use instead, zero for none)."""
+        return bindings.decode_advice(await self.client.call(self._registry, bindings.advice_of(model_id)))
+
+    async def past(
+        self, contract: Literal["Escrow", "Registry"], name: str, *indexed: bytes | None
+    ) -> list[tuple[Log, chain_events.Event]]:
+        """Return a contract's events of one kind since its deployment, oldest first; None takes any value."""
+        topics = [chain_events.event_topic(contract, name), *indexed]
+        where = {
+            "address": hex_of(self._registry if contract == "Registry" else self.network.escrow),
+            "fromBlock": hex_of(self._settings.start_block),
+            "topics": [None if topic is None else hex_of(topic) for topic in topics],
+        }
         found = []
-        for entry in logs:
-            topics = [parse_bytes(topic) for topic in entry["topics"]]
-            event = chain_events.decode_event(topics, parse_bytes(entry["data"]))
-            if isinstance(event, chain_events.ModelPublished):
-                found.append(event)
+        for log_ in parse_logs(await self.client.rpc.call("eth_getLogs", where)):
+            if (event := chain_events.decode_event(log_.topics, log_.data)) is not None:
+                found.append((log_, event))
         return found
 
     async def settlement_of(self, order_hash: bytes, transaction_hash: bytes) -> tuple[Settlement, int]:

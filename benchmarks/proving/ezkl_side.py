@@ -27,21 +27,24 @@ SCALE = 7
 TUNED: Mapping[str, int] = {"decomp_base": 128, "decomp_legs": 4}
 """By hand, for small models: EZKL's default base of 2^14 asks for a table of 2^15 rows whatever the model."""
 TUNED_MODELS = ("20-16-1", "64-64-32-10")
+HASHED: Mapping[str, str] = {"input_visibility": "hashed"}
+"""EZKL's commitment to the input, a Poseidon hash that is public: what proofmesh's private inputs always have."""
+VARIANTS: Mapping[str, Mapping[str, int | str]] = {"ezkl": {}, "ezkl-tuned": TUNED, "ezkl-hashed": HASHED}
 ACCURACY_ROWS = 16
 STAGES = ("compile", "srs", "setup", "accuracy", "prove", "evm")
 Fields = dict[str, Any]
 
 
-def measure(model: BenchmarkModel, build: Path, seconds: float = SECONDS, *, tuned: bool = False) -> Fields:
-    """Return EZKL's figures of one model; `seconds` are for all of its stages together. `tuned`: with TUNED."""
-    folder = build / ("ezkl-tuned" if tuned else "ezkl") / model.name
+def measure(model: BenchmarkModel, build: Path, seconds: float = SECONDS, variant: str = "ezkl") -> Fields:
+    """Return EZKL's figures of one model, with a variant's arguments; `seconds` are for all stages together."""
+    folder = build / variant / model.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     job = folder / "job.json"
     job.write_text(json.dumps({
         "onnx": str(build / "models" / f"{model.name}.onnx"), "data": str(build / "models" / f"{model.name}.npz"),
         "folder": str(folder), "srs": str(build / "srs"), "scale": SCALE, "rows": ACCURACY_ROWS,
-        "arguments": TUNED if tuned else {},
+        "arguments": dict(VARIANTS[variant]),
     }))  # fmt: skip
     figures: Fields = {"status": "done", "scale": SCALE}
     for stage in STAGES:

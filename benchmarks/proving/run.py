@@ -3,8 +3,8 @@
 
 Installs EZKL and the training tools into build/bench-ezkl, trains the models, measures both sides one model after
 the other, and writes build/bench/proving.json, docs/benchmarks/proving.md and its plot. `--sides ezkl`,
-`ezkl-tuned` or `proofmesh` measures one side again and keeps the other's figures; ratios are taken only of what one run
-measured. Wants a machine that does nothing else: about an hour.
+`ezkl-hashed`, `ezkl-tuned` or `proofmesh` measures one side again and keeps the other's figures; ratios are taken only
+of what one run measured. Wants a machine that does nothing else: about an hour.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PACKAGES = (
     "ezkl==23.0.5", "torch==2.13.0", "onnx==1.23.2", "onnxruntime==1.32.0", "scikit-learn==1.9.1",
     "skl2onnx==1.20.0", "matplotlib==3.11.2",
 )  # fmt: skip
-SIDES = ("ezkl", "ezkl-tuned", "proofmesh")
+SIDES = (*ezkl_side.VARIANTS, "proofmesh")
 Fields = dict[str, Any]
 
 
@@ -76,12 +76,14 @@ def prepare(models: list[BenchmarkModel]) -> None:
 
 
 def _applies(side: str, model: BenchmarkModel) -> bool:
+    if side == "ezkl-hashed":
+        return model.five
     return side != "ezkl-tuned" or model.name in ezkl_side.TUNED_MODELS
 
 
 def _measure(side: str, model: BenchmarkModel, entry: Fields, seconds: float) -> Fields:
     if side != "proofmesh":
-        return ezkl_side.measure(model, BUILD, seconds, tuned=side == "ezkl-tuned")
+        return ezkl_side.measure(model, BUILD, seconds, side)
     error = entry.get("ezkl", {}).get("max_error")
     return mesh_side.measure(model, BUILD, error, seconds)
 

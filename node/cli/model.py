@@ -15,8 +15,10 @@ from node.cli.arguments import Session, fixed_bytes
 from node.cli.bundles import find, store
 from node.cli.chain_command import with_chain
 from node.cli.model_compile import compile_model
+from node.cli.model_history import report_history
 from node.cli.model_report import describe, inspect
 from node.client_api import Client
+from node.model_history import history_of
 from node.model_record import model_record
 from node.shutdown import run_until_signal
 from proving.bundle import Bundle, load
@@ -147,6 +149,18 @@ def list_models(context: typer.Context) -> None:
             "models": published,
         }
     )
+
+
+@app.command()
+def history(context: typer.Context, model: Annotated[str, typer.Argument(help="Id of a model.")]) -> None:
+    """Print what the chain knows of a model: publisher, origin, ancestors, advice, and the proofs that were paid."""
+    session: Session = context.obj
+    model_id = fixed_bytes(model, 32, "a model id")
+
+    async def work(chain: ChainView) -> None:
+        report_history(session, await history_of(chain, model_id))
+
+    with_chain(session, work, sign=False)
 
 
 @app.command()

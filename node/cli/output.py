@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from protocol.errors import ProofmeshError
 
@@ -38,14 +40,14 @@ class Output:
             self.progress.print(text)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Print a table for a person; silent with `--json`."""
+        """Print a table for a person; silent with `--json`. Cells are plain text, but for `Text` with its own style."""
         if self.as_json:
             return
         table = Table(title=title, title_justify="left")
         for column in columns:
             table.add_column(column)
         for row in rows:
-            table.add_row(*(str(cell) for cell in row))
+            table.add_row(*(cell if isinstance(cell, Text) else _plain(cell) for cell in row))
         self.console.print(table)
 
     def result(self, fields: Mapping[str, Any]) -> None:
@@ -79,6 +81,11 @@ def ether(wei: int) -> str:
 def hexed(value: bytes) -> str:
     """Return bytes as `0x` and hexadecimal digits."""
     return "0x" + value.hex()
+
+
+def _plain(cell: object) -> str:
+    """Text of others (a licence, a reason) as it is: no markup, and nothing that moves the cursor."""
+    return escape("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(cell)))
 
 
 def jsonable(value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import trio
 import typer
+from rich.text import Text
 
 from node.cli.arguments import Session
 from node.receipt import Check, ReceiptError, check_offline, from_json
@@ -41,7 +42,7 @@ def verify(
         f"Receipt of order 0x{receipt.order_hash.hex()}",
         ["check", "", "detail"],
         [
-            [check.name, "[green]yes[/]" if check.passed else "[bold red]NO[/]", check.detail]
+            [check.name, Text("yes", "green") if check.passed else Text("NO", "bold red"), check.detail]
             for check in checks
         ],
     )

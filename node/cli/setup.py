@@ -10,6 +10,7 @@ from typing import Annotated
 
 import trio
 import typer
+from rich.text import Text
 
 from node.chain_view import open_chain
 from node.cli.arguments import Session, fixed_bytes
@@ -129,8 +130,8 @@ _CHECKS: dict[str, Callable[[Session], str]] = {
 }
 
 
-def _mark(state: str) -> str:
-    return {"ok": "[green]ok[/]", "missing": "[yellow]missing[/]"}.get(state, "[bold red]failed[/]")
+def _mark(state: str) -> Text:
+    return {"ok": Text("ok", "green"), "missing": Text("missing", "yellow")}.get(state, Text("failed", "bold red"))
 
 
 @config_app.callback()

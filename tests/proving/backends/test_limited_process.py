@@ -27,14 +27,12 @@ def test_output_errors_and_exit_code_come_back() -> None:
 
 
 def test_memory_beyond_the_limit_ends_it() -> None:
-    start = time.monotonic()
     used = run(
         [sys.executable, "-S", "-c", HOARD],
         memory_bytes=100 << 20,
         seconds=60,
     )
     assert used.end is End.MEMORY
-    assert time.monotonic() - start < 30
 
 
 def test_time_beyond_the_limit_ends_it_and_its_children(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from time import process_time
 from typing import Any
 
 import numpy as np
@@ -115,17 +114,13 @@ def test_a_cnn_with_trained_head_decides_alike() -> None:
         assert int((found.argmax(axis=1) != expected).sum()) <= 0.005 * len(expected)
 
 
-def test_lenet_is_quantised_in_three_seconds_and_evaluates_rows_quickly() -> None:
+def test_lenet_is_quantised_and_its_rows_are_near_the_float_models() -> None:
     graph = lenet()
-    start = process_time()
     program = quantise(graph, settings(InputRange("image", 0, 8, 784)))
     bounds = program_bounds(program)
-    assert process_time() - start < 3
     assert 100_000 < total_cost(program, bounds) < 120_000
     rows = np.random.default_rng(0).integers(0, 256, (64, 784))
-    start = process_time()
     found = Evaluator(program, bounds).scores(rows)
-    assert process_time() - start < 2
     real = np.stack([float_scores(graph, row.astype(float)) for row in rows[:8]])
     assert np.abs(found[:8] / 2.0**program.scale_bits - real).max() < 0.2
 

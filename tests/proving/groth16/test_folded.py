@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from time import process_time
 
 import pytest
 from anvil import anvil
@@ -198,8 +197,8 @@ def test_blindings_are_drawn_from_the_secret_and_the_model(model: Model) -> None
         weight_blinding(b"short", words, model.weights)
 
 
-def test_thousands_of_weights_take_a_moment() -> None:
-    """6,570 weights: the 64-64-32-10 network. The bound is far above what it takes (0.3 s)."""
+def test_thousands_of_weights_are_folded_and_registered() -> None:
+    """6,570 weights: the 64-64-32-10 network."""
     count = 6570
     wires = FoldedWires(STATEMENT, count)
     scalars = [pow(5, index + 9, R) for index in range(wires.public + 1)]
@@ -207,16 +206,12 @@ def test_thousands_of_weights_take_a_moment() -> None:
     head = sample_head()
     key = (*head, *(word for point in points for word in point))
     weights = [index % 255 - 127 for index in range(count)]
-    start = process_time()
     blinding = weight_blinding(SECRET, key, weights)
     _, commitment = fold(key, weights, blinding, wires)
     proof = prove_registration(key, wires, weights, blinding, REGISTRAR)
-    made = process_time()
     assert verify_registration(key, wires, commitment, REGISTRAR, proof)
-    print(f"fold and prove {made - start:.2f} s, verify {process_time() - made:.2f} s")
     expected = G1 * (sum(w * s for w, s in zip([*weights, blinding], scalars[STATEMENT + 1 :], strict=True)) % R)
     assert commitment == (expected.x, expected.y)
-    assert process_time() - start < 5
 
 
 def sample_head() -> tuple[int, ...]:
@@ -231,7 +226,7 @@ def chain() -> Iterator[tuple[Rpc, str]]:
     with anvil() as url, Rpc(url) as rpc:
         (account,) = rpc.call("eth_accounts")
         sent = rpc.call("eth_sendTransaction", {"from": account, "data": "0x" + bindings.deploy_verifier().hex()})
-        yield rpc, rpc.call("eth_getTransactionReceipt", sent)["contractAddress"]
+        yield rpc, rpc.receipt(sent)["contractAddress"]
 
 
 def test_the_contract_takes_the_models_key(model: Model, chain: tuple[Rpc, str]) -> None:
