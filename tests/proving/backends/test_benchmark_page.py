@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -24,7 +25,10 @@ def _side(seconds: float, key_bytes: int, run: str = "a", error: float = 0.1) ->
 
 
 def _result() -> dict[str, Any]:
-    models = {name: {"ezkl": _side(8.0, 4000), "proofmesh": _side(0.1, 100)} for name in FIVE}
+    models = {
+        name: {"ezkl": _side(8.0, 4000), "ezkl-hashed": _side(16.0, 8000), "proofmesh": _side(0.1, 100)}
+        for name in FIVE
+    }
     models[FIVE[0]]["ezkl"] = _side(2.0, 1000)
     return models
 
@@ -32,16 +36,19 @@ def _result() -> dict[str, Any]:
 def test_ratios_are_of_warm_proofs_and_of_keys_over_the_five_networks() -> None:
     found = ratios(_result())
     assert len(FIVE) == 5
-    assert found["least_prove_ratio"] == 20.0
-    assert found["geomean_prove_ratio"] == pytest.approx((20 * 80**4) ** 0.2, abs=0.1)
-    assert found["geomean_key_ratio"] == pytest.approx((10 * 40**4) ** 0.2, abs=0.1)
+    assert found["least_prove_ratio"] == found["geomean_prove_ratio"] == 160.0
+    assert found["geomean_key_ratio"] == 80.0
+    assert found["bare_least_prove_ratio"] == 20.0
+    assert found["bare_geomean_prove_ratio"] == pytest.approx((20 * 80**4) ** 0.2, abs=0.1)
+    assert found["bare_geomean_key_ratio"] == pytest.approx((10 * 40**4) ** 0.2, abs=0.1)
     assert all(found["within_factor_2"].values())
 
 
 def test_ratios_of_two_runs_or_of_what_did_not_finish_are_none() -> None:
-    for change in ({"run": "b"}, {"status": "did not finish: prove beyond 20 GiB"}):
+    changes = ({"run": "b"}, {"status": "did not finish: prove beyond 20 GiB"})
+    for change, side in itertools.product(changes, ("ezkl", "ezkl-hashed")):
         models = _result()
-        models[FIVE[2]]["ezkl"] |= change
+        models[FIVE[2]][side] |= change
         found = ratios(models)
         assert all(found[name] is None for name in NAMES)
         assert FIVE[2] in found["reason"]
@@ -69,8 +76,8 @@ def test_the_page_shows_every_figure_and_every_failure() -> None:
         "ratios": ratios(models),
     }  # fmt: skip
     text = page(result)
-    assert "| 20-16-1 | EZKL | 1,000 |" in text
-    assert "| 100 ms | 20x |" in text
+    assert "| 20-16-1 | EZKL | 1,000 |" in text and "| 20-16-1 | EZKL, input hashed | 1,000 |" in text
+    assert "| 2.0 s | 20x | 10x |" in text and "| 16.0 s | 160x | 80x |" in text
     assert "not supported: compile: synthesis error" in text
     assert "geometric mean" in text
     assert "EZKL, tuned |" not in text
