@@ -15,8 +15,9 @@ from proving.constraints.determinism_rows import PRIME, Form, Rows, signed
 from proving.constraints.system import ONE
 from proving.sparse import Array
 
-SHORTEST = 8
-"""So many linear rows of a wire are looked at, the shortest first; the gadgets here have two."""
+SHORTEST = 64
+"""So many linear rows of a wire are looked at, the shortest first: the gadgets here have two, and a value that is used
+again has one more for each use (a norm's deviation, for each element)."""
 
 
 def unique_sum(coefficients: Sequence[int], reaches: Sequence[int]) -> bool:

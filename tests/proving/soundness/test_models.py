@@ -71,8 +71,9 @@ def test_no_wrong_wire_of_a_model_passes(name: str) -> None:
     generator = random.Random(9)
     case = made.case(random_inputs(made.program, generator))
     assert not rows_of(case.system).broken(case.witness)
-    # Another weight for an input that is 0 is another honest witness.
-    others = sorted(set(range(1, case.system.wires)) - set(made.emitted.public.weights.tolist()))
+    # Another weight for an input that is 0 is another honest witness; so is another binding, a public input.
+    free = {*made.emitted.public.weights.tolist(), made.emitted.public.binding}
+    others = sorted(set(range(1, case.system.wires)) - free)
     assert not survivors(case, generator.sample(others, min(len(others), 150 * SCALE)), generator)
     assert not surviving_pairs(case, 60 * SCALE, generator)
 

@@ -121,3 +121,10 @@ def test_a_search_finds_no_second_witness() -> None:
         assert all(solution == dict(enumerate(case.witness)) for solution in solutions)
         tried += not search.exhausted
     assert tried >= 10
+
+
+def test_a_deviation_that_many_elements_share_is_determined() -> None:
+    """Found by a long search: each use of a shared value hid the row that pins it."""
+    (case,) = (case for case in selected() if case.name == "test_layer_normalization_2d_axis0")
+    for circuit, raw in circuits_of(case)[:1]:
+        examine(circuit, raw, random.Random(3))
