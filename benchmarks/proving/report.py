@@ -54,6 +54,7 @@ def page(result: Fields) -> str:
         cores=result["machine"]["cores"], scale=result["limits"]["ezkl_scale"], memory=result["limits"]["memory_gib"]
     )
     parts = [intro, "![warm proving time and key size](proving.svg)\n", _summary(result["ratios"])]
+    parts += [f"{remark}\n" for remark in result.get("remarks", [])]
     models = [model for model in MODELS if model.name in result["models"]]
     rows = [
         _row(model.name, side, result)
