@@ -65,8 +65,7 @@ def ratios(models: Mapping[str, Fields]) -> dict[str, Any]:
 def _summary(prefix: str, entries: Mapping[str, Fields], variant: str) -> dict[str, Any]:
     prove = {name: prove_ratio(entry, variant) for name, entry in entries.items()}
     keys = {name: key_ratio(entry, variant) for name, entry in entries.items()}
-    found = {f"{prefix}prove_ratio": {name: round(value, 1) for name, value in prove.items()}}
-    figures: dict[str, Any] = dict(found)
+    figures: dict[str, Any] = {f"{prefix}prove_ratio": {name: round(value, 1) for name, value in prove.items()}}
     for what, values in (("prove", prove.values()), ("key", keys.values())):
         figures[f"{prefix}geomean_{what}_ratio"] = round(statistics.geometric_mean(values), 1)
         figures[f"{prefix}least_{what}_ratio"] = round(min(values), 1)

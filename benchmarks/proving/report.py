@@ -14,8 +14,8 @@ from benchmarks.proving.models import MODELS
 from benchmarks.proving.ratios import both_done, cold_seconds, key_ratio, prove_ratio, warm_seconds
 
 Fields = dict[str, Any]
-SIDES = ("ezkl", "ezkl-hashed", "ezkl-tuned", "proofmesh")
 TITLES = {"ezkl": "EZKL", "ezkl-hashed": "EZKL, input hashed", "ezkl-tuned": "EZKL, tuned", "proofmesh": "proofmesh"}
+"""The sides, in the page's order."""
 _INTRO = """# Proving: EZKL and proofmesh
 
 Written by `make bench-proving`; do not edit. Both sides in one run on the same machine ({cores} cores, one model at a
@@ -54,15 +54,15 @@ def page(result: Fields) -> str:
         cores=result["machine"]["cores"], scale=result["limits"]["ezkl_scale"], memory=result["limits"]["memory_gib"]
     )
     parts = [intro, "![warm proving time and key size](proving.svg)\n", _summary(result["ratios"])]
-    parts += [f"{remark}\n" for remark in result.get("remarks", [])]
     models = [model for model in MODELS if model.name in result["models"]]
     rows = [
         _row(model.name, side, result)
         for model in models
-        for side in SIDES
+        for side in TITLES
         if side in ("ezkl", "proofmesh") or side in result["models"][model.name]
     ]
-    parts += ["## Figures\n", _table(rows, COLUMNS), "## Accuracy\n", _table(rows, ACCURACY)]
+    remarks = [f"{row['model']}, {TITLES[row['side']]}: {row['remark']}\n" for row in rows if "remark" in row]
+    parts += ["## Figures\n", _table(rows, COLUMNS), *remarks, "## Accuracy\n", _table(rows, ACCURACY)]
     data = [f"- {model.name}: {model.data}." for model in models]
     parts += ["## Data\n", "Weights are trained; inputs are held out from training.\n", "\n".join(data) + "\n"]
     return "\n".join(parts)

@@ -43,16 +43,19 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=ezkl_side.SECONDS / 60, help="limit for a model and side")
     parser.add_argument("--sides", default=",".join(SIDES))
     parser.add_argument("--result", type=Path, default=RESULT)
+    parser.add_argument("--remark", help="said on the page beside what this run measures")
     options = parser.parse_args()
     chosen = [model for model in MODELS if model.name in options.models.split(",")]
     prepare(chosen)
     result = _read(options.result)
-    run = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    of_run = {"run": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    if options.remark:
+        of_run["remark"] = options.remark
     for model in chosen:
         for side in SIDES:
             if side in options.sides.split(",") and _applies(side, model):
                 entry = result["models"].setdefault(model.name, {})
-                entry[side] = _measure(side, model, entry, options.minutes * 60) | {"run": run}
+                entry[side] = _measure(side, model, entry, options.minutes * 60) | of_run
                 print(f"{model.name} {side}: {entry[side]['status']}", file=sys.stderr, flush=True)
                 _write(options.result, result)
     # Only the whole benchmark makes the page of the docs; a trial's lies beside its figures.

@@ -81,5 +81,6 @@ def test_the_page_shows_every_figure_and_every_failure() -> None:
     assert "not supported: compile: synthesis error" in text
     assert "geometric mean" in text
     assert "EZKL, tuned |" not in text
-    models[FIVE[0]]["ezkl-tuned"] = _side(0.4, 300)
+    models[FIVE[0]]["ezkl-tuned"] = _side(0.4, 300) | {"remark": "on a busy machine."}
     assert "| 20-16-1 | EZKL, tuned | 1,000 |" in page(result)
+    assert "20-16-1, EZKL, tuned: on a busy machine." in page(result)
