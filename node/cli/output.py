@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -47,7 +46,7 @@ class Output:
         for column in columns:
             table.add_column(column)
         for row in rows:
-            table.add_row(*(cell if isinstance(cell, Text) else _plain(cell) for cell in row))
+            table.add_row(*(cell if isinstance(cell, Text) else _plain(str(cell)) for cell in row))
         self.console.print(table)
 
     def result(self, fields: Mapping[str, Any]) -> None:
@@ -83,9 +82,9 @@ def hexed(value: bytes) -> str:
     return "0x" + value.hex()
 
 
-def _plain(cell: object) -> str:
+def _plain(text: str) -> Text:
     """Text of others (a licence, a reason) as it is: no markup, and nothing that moves the cursor."""
-    return escape("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(cell)))
+    return Text("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text))
 
 
 def jsonable(value: Any) -> Any:
