@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import structlog
 import trio
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("proofmesh.chain")
 
 Heard = Callable[[JobEvent], None]
+Occurred = TypeVar("Occurred", bound=chain_events.Event)
 
 
 class UnknownOnChainError(ChainError):
@@ -131,8 +132,7 @@ class ChainView:
 
     async def models(self) -> list[chain_events.ModelPublished]:
         """Return every model that was published, oldest first."""
-        found = await self.past("Registry", "ModelPublished")
-        return [event for _, event in found if isinstance(event, chain_events.ModelPublished)]
+        return [event for _, event in await self.past("Registry", chain_events.ModelPublished)]
 
     async def lineage_of(self, model_id: bytes, limit: int) -> tuple[bytes, ...]:
         """Return the model, its parent, the parent's parent: at most `limit`, none for an unknown model."""
@@ -145,20 +145,18 @@ class ChainView:
         return bindings.decode_advice(await self.client.call(self._registry, bindings.advice_of(model_id)))
 
     async def past(
-        self, contract: Literal["Escrow", "Registry"], name: str, *indexed: bytes | None
-    ) -> list[tuple[Log, chain_events.Event]]:
+        self, contract: Literal["Escrow", "Registry"], kind: type[Occurred], *indexed: bytes | None
+    ) -> list[tuple[Log, Occurred]]:
         """Return a contract's events of one kind since its deployment, oldest first; None takes any value."""
-        topics = [chain_events.event_topic(contract, name), *indexed]
+        topics = [chain_events.event_topic(contract, kind.__name__), *indexed]
         where = {
             "address": hex_of(self._registry if contract == "Registry" else self.network.escrow),
             "fromBlock": hex_of(self._settings.start_block),
             "topics": [None if topic is None else hex_of(topic) for topic in topics],
         }
-        found = []
-        for log_ in parse_logs(await self.client.rpc.call("eth_getLogs", where)):
-            if (event := chain_events.decode_event(log_.topics, log_.data)) is not None:
-                found.append((log_, event))
-        return found
+        logs = parse_logs(await self.client.rpc.call("eth_getLogs", where))
+        decoded = [(each, chain_events.decode_event(each.topics, each.data)) for each in logs]
+        return [(each, event) for each, event in decoded if isinstance(event, kind)]
 
     async def settlement_of(self, order_hash: bytes, transaction_hash: bytes) -> tuple[Settlement, int]:
         """Return (settlement of the order, block number) of a settling transaction.

@@ -54,15 +54,14 @@ async def history_of(chain: ChainView, model_id: bytes) -> ModelHistory:
         raise UnknownOnChainError(f"Model 0x{model_id.hex()} is not published.")
     publisher, record = await chain.model(model_id)
     advice, successor = await chain.advice_of(model_id)
-    advised = [event for _, event in await chain.past("Registry", "Advised", model_id)]
+    advised = await chain.past("Registry", Advised, model_id)
     executions = []
-    for log, event in await chain.past("Escrow", "Settled", None, record.program_id):
-        if isinstance(event, Settled):
-            paid = event.payment
-            executions.append(Execution(
-                event.order_hash, event.client, paid.prover, paid.token, paid.price, event.outputs,
-                log.block_number, log.transaction_hash,
-            ))  # fmt: skip
+    for log, settled in await chain.past("Escrow", Settled, None, record.program_id):
+        paid = settled.payment
+        executions.append(Execution(
+            settled.order_hash, settled.client, paid.prover, paid.token, paid.price, settled.outputs,
+            log.block_number, log.transaction_hash,
+        ))  # fmt: skip
     return ModelHistory(
         model_id=model_id,
         publisher=publisher,
@@ -70,6 +69,6 @@ async def history_of(chain: ChainView, model_id: bytes) -> ModelHistory:
         lineage=lineage,
         advice=advice,
         successor=successor,
-        advisories=tuple(event for event in advised if isinstance(event, Advised)),
+        advisories=tuple(event for _, event in advised),
         executions=tuple(executions),
     )
