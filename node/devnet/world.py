@@ -199,7 +199,6 @@ class World:
             "escrow": deployment.escrow,
             "registry": deployment.registry,
             "start_block": deployment.block,
-            "poll_ms": 200,
             "bootstrap": list(bootstrap),
         }
         if not folder.config.exists():
