@@ -12,7 +12,7 @@ import numpy
 import onnx
 import pytest
 from onnx import numpy_helper
-from proving_models import exported, public
+from proving_models import exported, private_weights, public
 
 from protocol.errors import AuditError, PrivateWeightsError
 from proving.audit import audit
@@ -25,7 +25,7 @@ from proving.private_weights import check_registration, weights_path
 from proving.prover import load as load_prover
 from proving.prover import prove, verify
 from proving.publish import Publication, build, onnx_source
-from proving.settings import InputRange, ModelSettings, OutputSpec, Reveal, WeightMode, WeightSpec
+from proving.settings import WeightMode
 from proving.statement.commitment import order_secrets
 
 OWNER = Registrar(b"\x01" * 20, 31337, b"\x02" * 20)
@@ -33,15 +33,10 @@ SECRETS = order_secrets(b"a client's secret", b"salt")
 ROW = (1, 2, 3, 4)
 
 
-def settings(mode: WeightMode) -> ModelSettings:
-    inputs = tuple(InputRange(f"x{i}", -64, 7, scale=6) for i in range(4))
-    return ModelSettings(inputs, OutputSpec(Reveal.PUBLIC), WeightSpec(mode, 16), 8, 8)
-
-
 @pytest.fixture(scope="module", params=[WeightMode.FOLDED, WeightMode.POSEIDON])
 def hidden(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The bundle of a model with private weights, the owner's file beside it."""
-    source = onnx_source(exported("mlp"), settings(request.param))
+    source = onnx_source(exported("mlp"), private_weights(request.param))
     publication = Publication("hidden", secret=b"s" * 32, registrar=OWNER)
     return build(source, tmp_path_factory.mktemp("hidden"), publication)
 
@@ -87,7 +82,7 @@ def test_other_weights_make_no_proof_that_verifies(hidden: Bundle, tmp_path: Pat
 
 @pytest.fixture(scope="module")
 def folded(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    source = onnx_source(exported("mlp"), settings(WeightMode.FOLDED))
+    source = onnx_source(exported("mlp"), private_weights(WeightMode.FOLDED))
     publication = Publication("folded", secret=b"s" * 32, registrar=OWNER)
     return build(source, tmp_path_factory.mktemp("folded"), publication)
 

@@ -8,16 +8,11 @@ from collections.abc import Iterator
 import onnx
 import pytest
 from onnx import numpy_helper
-from proving_models import exported
+from proving_models import exported, private_weights
 
 from proving.architecture import without_weights
 from proving.groth16.compiled import compile_model
-from proving.settings import InputRange, ModelSettings, OutputSpec, Reveal, WeightMode, WeightSpec
-
-
-def settings(mode: WeightMode) -> ModelSettings:
-    inputs = tuple(InputRange(f"x{i}", -64, 7, scale=6) for i in range(4))
-    return ModelSettings(inputs, OutputSpec(Reveal.PUBLIC), WeightSpec(mode, 16), 8, 8)
+from proving.settings import WeightMode
 
 
 def trained(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
@@ -42,9 +37,9 @@ def pruned(data: bytes) -> bytes:
 @pytest.mark.parametrize("mode", [WeightMode.FOLDED, WeightMode.POSEIDON])
 def test_a_pruned_model_looks_like_any_other(mode: WeightMode) -> None:
     whole, sparse = exported("mlp"), pruned(exported("mlp"))
-    compiled = compile_model(sparse, settings(mode))
-    assert compiled.circuit_hash == compile_model(whole, settings(mode)).circuit_hash
-    shown = onnx.load_model_from_string(without_weights(sparse, settings(mode), compiled))
+    compiled = compile_model(sparse, private_weights(mode))
+    assert compiled.circuit_hash == compile_model(whole, private_weights(mode)).circuit_hash
+    shown = onnx.load_model_from_string(without_weights(sparse, private_weights(mode), compiled))
     matrices = list(trained(shown))
     assert matrices
     for tensor in matrices:

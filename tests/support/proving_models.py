@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 
 from proving.backends.base import Proved
 from proving.bundle import Bundle
-from proving.settings import InputRange, ModelSettings, OutputSpec, Predicate, Reveal
+from proving.settings import InputRange, ModelSettings, OutputSpec, Predicate, Reveal, WeightMode, WeightSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 SNARKJS_SCRIPT = ROOT / "tests" / "support" / "snarkjs_check.mjs"
@@ -131,3 +131,9 @@ def snarkjs(request: Mapping[str, object]) -> Any:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def private_weights(mode: WeightMode) -> ModelSettings:
+    """Settings of a small model whose weights are private, in one of the ways."""
+    inputs = tuple(InputRange(f"x{i}", -64, 7, scale=6) for i in range(4))
+    return ModelSettings(inputs, OutputSpec(Reveal.PUBLIC), WeightSpec(mode, 16), 8, 8)
