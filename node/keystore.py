@@ -62,6 +62,22 @@ def store_keystore(path: Path, account: Account, password: str, *, light: bool =
         raise KeystoreError(f"{path} cannot be written ({error.strerror}).") from None
 
 
+def change_password(path: Path, account: Account, password: str, *, light: bool = False) -> None:
+    """Store the key anew under another password, in place of the file: the old or the new one is there, whole.
+
+    Raises:
+        KeystoreError: the file cannot be written.
+    """
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        store_keystore(fresh, account, password, light=light)
+        os.replace(fresh, path)
+    except OSError as error:
+        raise KeystoreError(f"{path} cannot be replaced ({error.strerror}).") from None
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
 def load_keystore(path: Path, password: str) -> Account:
     """Return the account in the file.
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from node.cli import ceremony, daemons, devnet, job, local, model, receipts, setup, wallet
+from node.cli import account, backup, ceremony, daemons, devnet, job, local, model, receipts, setup, wallet
 from node.cli.arguments import Session
 from node.cli.output import Output
 from node.log import configure_logging
@@ -34,6 +34,8 @@ app.add_typer(model.app, name="model", help="Compile, audit, publish and fetch m
 app.add_typer(ceremony.app, name="ceremony", help="Keys from several people, under which nobody can forge proofs.")
 app.add_typer(job.app, name="job", help="Ask the market for a proof.")
 app.add_typer(receipts.app, name="receipt", help="Check receipts.")
+app.add_typer(account.app, name="account", help="The key that signs and pays.")
+app.add_typer(backup.app, name="backup", help="One file that a node can be set up from again.")
 app.add_typer(wallet.app, name="wallet", help="The deposit in the Escrow.")
 setup.register(app)
 local.register(app)

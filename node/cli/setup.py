@@ -16,7 +16,7 @@ from node.chain_view import open_chain
 from node.cli.arguments import Session, fixed_bytes
 from node.config import resolve, write_config
 from node.devnet.anvil import find_anvil
-from node.keystore import create_keystore
+from node.keystore import create_keystore, keystore_address
 from node.net import load_or_create
 from node.shutdown import only_error
 from protocol.errors import ConfigError, ProofmeshError
@@ -41,7 +41,10 @@ def init(
     start_block: Annotated[int | None, typer.Option(help="Block in which the Escrow was deployed.")] = None,
     light: Annotated[bool, typer.Option(help="A keystore that opens fast and resists less; for tests.")] = False,
 ) -> None:
-    """Make the data folder: a keystore with a new account, a network key, a commented config.toml."""
+    """Make the data folder: a keystore with a new account, a network key, a commented config.toml.
+
+    After `proofmesh account import` the account that was imported is kept.
+    """
     session: Session = context.obj
     values: dict[str, object] = {
         "network": network,
@@ -57,16 +60,19 @@ def init(
     if network not in ("devnet", "custom"):
         raise ConfigError(f"{network!r} is no network.", remedy="Use devnet or custom.")
     folder = session.folder_for_init()
-    if folder.keystore.exists():
+    imported = folder.keystore.exists()
+    if imported and folder.config.exists():
         raise ConfigError(f"{folder.path} has a keystore already.", remedy="Choose another --data-dir.")
-    password = session.password(confirm=True)
+    password = "" if imported else session.password(confirm=True)
     if not folder.config.exists():
         write_config(folder.config, values)
-    account = create_keystore(folder.keystore, password, light=light)
+    if not imported:
+        create_keystore(folder.keystore, password, light=light)
+    address = keystore_address(folder.keystore)
     identity = load_or_create(folder.path)
-    session.output.say(f"Account 0x{account.address.hex()}, peer {identity.peer_id}, in {folder.path}.")
+    session.output.say(f"Account 0x{address.hex()}, peer {identity.peer_id}, in {folder.path}.")
     session.output.say("Next: fund the account, then `proofmesh wallet deposit`.")
-    session.output.result({"account": account.address, "peer_id": identity.peer_id, "data_dir": str(folder.path)})
+    session.output.result({"account": address, "peer_id": identity.peer_id, "data_dir": str(folder.path)})
 
 
 def doctor(context: typer.Context) -> None:
