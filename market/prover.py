@@ -7,21 +7,21 @@
 | AWARDED | the sealed input | dropped |
 | WITNESSING | the worker's word that the input fits | dropped |
 | LOCKING | the lock on-chain | dropped |
-| PROVING | the proof | too late, dropped; a locked job is worth finishing until the order's end |
+| PROVING | the proof | tries again after a failure; too late, dropped (a locked job at the order's end) |
 | SENT | the verifier's settlement | settles by itself, a margin before the promise |
-| SETTLING | its own settlement | too late, dropped |
+| SETTLING | its own settlement | tries again after a refusal; too late, dropped |
 | DONE, DROPPED | nothing | forgotten after the end of the order |
 
 The witness exists before anything is committed, so a bad input costs nobody a slash. Nothing is
-settled twice: the chain's word ends every job, whoever sent the transaction. A failed proof of a
-program opens a circuit breaker: what is locked is finished, nothing more is bid.
+settled twice: the chain's word ends every job, whoever sent the transaction. The first failed proof of
+a program, or the loss of what it is proved with, opens a circuit breaker: nothing more is bid, and what
+is locked is tried for as long as it can be paid.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from collections.abc import Callable
+from dataclasses import replace
 
 from market import refusals
 from market.effects import (
@@ -61,75 +61,22 @@ from market.events import (
     WitnessReady,
 )
 from market.instants import SECOND, end_of, to_seconds
-from market.pricing import Decline, Situation, Tariff, preflight, proving_seconds
+from market.pricing import Decline, Situation, preflight, proving_seconds
+from market.prover_state import BUSY, Job, Phase, State, exposure
 from protocol.binding import market_binding
 from protocol.eip712 import digest
-from protocol.structs import Award, Bid, Network, Order
+from protocol.structs import Bid
+
+__all__ = ["TABLE", "Job", "Phase", "State", "exposure", "next_deadline", "transition"]
 
 BID_LIFE = 30
 """Seconds that a bid stands."""
-PROOF_ATTEMPTS = 3
-"""How often the proof of a locked job is tried."""
-
-
-class Phase(StrEnum):
-    """Where a prover's job stands."""
-
-    QUOTED = "quoted"
-    AWARDED = "awarded"
-    WITNESSING = "witnessing"
-    LOCKING = "locking"
-    PROVING = "proving"
-    SENT = "sent"
-    SETTLING = "settling"
-    DONE = "done"
-    DROPPED = "dropped"
-
-
-BUSY = frozenset({Phase.AWARDED, Phase.WITNESSING, Phase.LOCKING, Phase.PROVING})
-"""Phases that take up proving capacity."""
-EXPOSED = BUSY | {Phase.SENT, Phase.SETTLING}
-"""Phases in which the client owes, unsecured unless locked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One order that this prover has bid on."""
-
-    order: Order
-    order_hash: bytes
-    phase: Phase
-    peer: str
-    bid: Bid
-    issued_at: int
-    deadline: int
-    award: Award | None = None
-    signature: bytes = b""
-    settler: bytes = bytes(20)
-    proof: ProofReady | None = None
-    locked: bool = False
-    attempts: int = 0
-    outcome: str = ""
-    earned: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """A prover: its account and tariff, what it serves, its funds, its jobs."""
-
-    network: Network
-    account: bytes
-    payout: bytes
-    tariff: Tariff = field(default_factory=Tariff)
-    programs: Mapping[bytes, int] = field(default_factory=dict)
-    """program id -> estimated proving time in ms, for audited bundles."""
-    broken: frozenset[bytes] = frozenset()
-    verifiers: Mapping[bytes, VerifierSeen] = field(default_factory=dict)
-    balance: int = 0
-    gas_price: int = 0
-    locks: Mapping[bytes, ChainLocked] = field(default_factory=dict)
-    """Locks of orders not settled or expired yet, as the chain told them."""
-    jobs: Mapping[bytes, Job] = field(default_factory=dict)
+FIRST_RETRY = 1
+"""Seconds before a failed proof of a locked job, or a refused settlement, is tried again; then twice as many."""
+LONGEST_RETRY = 32
+"""Most seconds between two tries. They go on as long as the job can be paid."""
+SETTLE_GRACE = 2 * SECOND
+"""How long after the last instant a block is waited for that came in time."""
 
 
 Effects = tuple[Effect, ...]
@@ -157,15 +104,6 @@ def transition(state: State, event: Event) -> Step:
 def next_deadline(state: State) -> int | None:
     """Return the instant at which a `Tick` is due, None when nothing waits."""
     return min((job.deadline for job in state.jobs.values()), default=None)
-
-
-def exposure(state: State, client: bytes) -> int:
-    """Return what this client owes for unlocked jobs in flight, in wei."""
-    return sum(
-        job.bid.price + job.order.verifier_fee
-        for job in state.jobs.values()
-        if job.order.client == client and job.phase in EXPOSED and not job.locked
-    )
 
 
 # --- what is true of the world -----------------------------------------------------------
@@ -351,7 +289,7 @@ def _lock_failed(state: State, job: Job, event: LockFailed) -> Step:
 def _locked(state: State, job: Job, event: ChainLocked) -> Step:
     if event.prover != state.account:
         return _drop(state, job, "locked by another prover")
-    return _prove(state, replace(job, locked=True, deadline=end_of(job.order.final_by)))
+    return _prove(state, replace(job, locked=True))
 
 
 def _locked_elsewhere(state: State, job: Job, event: ChainLocked) -> Step:
@@ -362,7 +300,7 @@ def _locked_elsewhere(state: State, job: Job, event: ChainLocked) -> Step:
 
 def _prove(state: State, job: Job) -> Step:
     settler = _settler(state, job)
-    job = replace(job, phase=Phase.PROVING, settler=settler, attempts=job.attempts + 1)
+    job = replace(job, phase=Phase.PROVING, settler=settler, deadline=_last_instant(job))
     binding = market_binding(job.order_hash, job.bid.payout, settler)
     said = Report(job.order_hash, "proving", job.order.client)
     return _put(state, job), (said, StartProof(job.order_hash, job.order, binding))
@@ -408,10 +346,35 @@ def _proof(state: State, job: Job, event: ProofReady) -> Step:
 
 
 def _proof_failed(state: State, job: Job, event: ProofFailed) -> Step:
-    state = replace(state, broken=state.broken | {job.order.program_id})
-    if job.locked and job.attempts < PROOF_ATTEMPTS:
-        return _prove(state, job)
+    state = _break(state, job)
+    if job.locked:
+        return _again_later(state, job, event.at), (Report(job.order_hash, "proof-failed", job.order.client),)
     return _drop_and_tell(state, job, refusals.PROVING_FAILED)
+
+
+def _cannot_prove(state: State, job: Job, event: ProofFailed) -> Step:
+    """What the program is proved with is lost: nothing is committed yet, and nothing will be."""
+    return _drop_and_tell(_break(state, job), job, refusals.PROVING_FAILED)
+
+
+def _break(state: State, job: Job) -> State:
+    return replace(state, broken=state.broken | {job.order.program_id})
+
+
+def _again_later(state: State, job: Job, at: int) -> State:
+    """The next try, after twice the wait of the one before; the last instant of the job is another `Tick`."""
+    wait = min(LONGEST_RETRY, FIRST_RETRY << min(job.attempts, 16)) * SECOND
+    job = replace(job, attempts=job.attempts + 1, deadline=min(at + wait, _last_instant(job)))
+    return _put(state, job)
+
+
+def _prove_again(state: State, job: Job, event: Tick) -> Step:
+    return _too_late(state, job, event) if event.at >= _last_instant(job) else _prove(state, job)
+
+
+def _last_instant(job: Job) -> int:
+    """A locked job is paid until the end of its order, every other one until its promise."""
+    return end_of(job.order.final_by if job.locked else job.bid.promise_at)
 
 
 def _verifier_answered(state: State, job: Job, event: VerifierAnswered) -> Step:
@@ -431,8 +394,7 @@ def _verifier_silent(state: State, job: Job, event: Tick) -> Step:
 def _settle(state: State, job: Job) -> Step:
     award, proof = job.award, job.proof
     assert award is not None and proof is not None
-    last = job.order.final_by if job.locked else award.promise_at
-    job = replace(job, phase=Phase.SETTLING, deadline=end_of(last) + 2 * SECOND)
+    job = replace(job, phase=Phase.SETTLING, deadline=_last_instant(job) + SETTLE_GRACE)
     effect = SubmitSettlement(
         job.order_hash, job.order, award, job.signature, proof.outputs, proof.proof, job.settler
     )
@@ -440,7 +402,22 @@ def _settle(state: State, job: Job) -> Step:
 
 
 def _settlement_failed(state: State, job: Job, event: SettlementFailed) -> Step:
-    """The chain refused; if somebody else settled, its own event says so and ends the job."""
+    """The chain refused, and may not for ever; if somebody else settled, its own event ends the job."""
+    said = Report(job.order_hash, "settlement-failed", job.order.client, 0, event.code)
+    return _again_later(state, job, event.at), (said,)
+
+
+def _settle_again(state: State, job: Job, event: Tick) -> Step:
+    """A try at the very last instant is too late; its block may still come."""
+    last = _last_instant(job)
+    if event.at >= last + SETTLE_GRACE:
+        return _too_late(state, job, event)
+    if event.at >= last:
+        return _put(state, replace(job, deadline=last + SETTLE_GRACE)), ()
+    return _settle(state, job)
+
+
+def _settlement_over(state: State, job: Job, event: SettlementFailed) -> Step:
     return state, (Report(job.order_hash, "settlement-failed", job.order.client, 0, event.code),)
 
 
@@ -516,15 +493,20 @@ _ENDED: dict[type[Event], Handler] = {
     AwardReceived: _award_over,
     ChainLocked: _nothing,
     ChainExpired: _nothing,
-    SettlementFailed: _settlement_failed,
+    SettlementFailed: _settlement_over,
     VerifierAnswered: _nothing,
 }
 _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
     Phase.QUOTED: {**_WORKING, Tick: _forget, AwardReceived: _award},
     Phase.AWARDED: {**_WORKING, InputOpened: _input_opened, InputRejected: _input_rejected},
-    Phase.WITNESSING: {**_WORKING, WitnessReady: _witness, InputRejected: _input_rejected},
+    Phase.WITNESSING: {
+        **_WORKING,
+        WitnessReady: _witness,
+        InputRejected: _input_rejected,
+        ProofFailed: _cannot_prove,
+    },
     Phase.LOCKING: {**_WORKING, ChainLocked: _locked, LockFailed: _lock_failed},
-    Phase.PROVING: {**_WORKING, ProofReady: _proof, ProofFailed: _proof_failed},
+    Phase.PROVING: {**_WORKING, Tick: _prove_again, ProofReady: _proof, ProofFailed: _proof_failed},
     Phase.SENT: {
         **_WORKING,
         Tick: _verifier_silent,
@@ -532,6 +514,7 @@ _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
     },
     Phase.SETTLING: {
         **_WORKING,
+        Tick: _settle_again,
         SettlementFailed: _settlement_failed,
         VerifierAnswered: _nothing,
     },

@@ -271,14 +271,35 @@ def test_a_failed_proof_opens_the_breaker_until_the_program_is_audited_again() -
     assert kinds(effects) == [SendBid]
 
 
-def test_a_locked_job_is_tried_three_times_and_finished_after_the_breaker() -> None:
+def test_a_failed_proof_of_a_locked_order_is_tried_again_for_as_long_as_it_can_be_paid() -> None:
     state, _ = run(prover, prover_in(Phase.LOCKING), [locked()])
-    state, effects = run(prover, state, [ProofFailed(AT, ORDER_HASH)] * 2)
-    assert kinds(effects) == [StartProof, StartProof] and state.broken == {PROGRAM}
-    done, effects = run(prover, state, [READY])
+    tries, at = [], AT
+    while job_of(state).phase is Phase.PROVING:
+        state, effects = run(prover, state, [ProofFailed(at, ORDER_HASH)])
+        assert kinds(effects) == [] and state.broken == {PROGRAM}
+        due = prover.next_deadline(state)
+        assert due is not None and at < due <= at + prover.LONGEST_RETRY * SECOND
+        at = due
+        state, effects = run(prover, state, [Tick(at)])
+        tries += kinds(effects)
+        assert len(tries) < 50
+    assert tries.count(StartProof) > 5 and tries[-1] is EraseSecrets
+    assert at == end_of(ORDER.final_by) and job_of(state).outcome == "too late"
+
+
+def test_a_locked_job_is_finished_after_the_breaker() -> None:
+    state, _ = run(prover, prover_in(Phase.LOCKING), [locked()])
+    state, _ = run(prover, state, [ProofFailed(AT, ORDER_HASH), Tick(AT + SECOND)])
+    assert prover.next_deadline(state) == end_of(ORDER.final_by)
+    _, effects = run(prover, state, [READY])
     assert kinds(effects) == [SendProof]
-    state, effects = run(prover, state, [ProofFailed(AT, ORDER_HASH)])
-    assert codes(effects) == [refusals.PROVING_FAILED] and job_of(done).phase is Phase.SENT
+
+
+def test_what_a_program_is_proved_with_is_lost_and_the_first_order_opens_the_breaker() -> None:
+    state, effects = run(prover, prover_in(Phase.WITNESSING), [ProofFailed(AT, ORDER_HASH)])
+    assert codes(effects) == [refusals.PROVING_FAILED] and job_of(state).phase is Phase.DROPPED
+    _, effects = run(prover, state, [order_seen(AT + SECOND)])
+    assert codes(effects) == [refusals.PROGRAM_BROKEN]
 
 
 def test_a_lock_of_somebody_else_ends_the_job_and_a_refused_lock_is_told() -> None:
@@ -380,12 +401,22 @@ def test_an_unlocked_proof_after_its_promise_is_worth_nothing() -> None:
     assert job_of(state).phase is Phase.DROPPED
 
 
-def test_a_refused_settlement_waits_for_the_chains_word() -> None:
+def test_a_refused_settlement_is_sent_again_until_the_chain_has_spoken() -> None:
     state = prover_in(Phase.SETTLING)
-    same, effects = run(prover, state, [SettlementFailed(AT, ORDER_HASH, "AlreadySettled")])
-    assert same == state and not kinds(effects)
-    state, _ = run(prover, state, [settled()])
-    assert job_of(state).phase is Phase.DONE
+    last, at, sent = end_of(job_of(state).bid.promise_at), AT, 0
+    while job_of(state).phase is Phase.SETTLING:
+        state, effects = run(prover, state, [SettlementFailed(at, ORDER_HASH, "NotYet")])
+        assert not kinds(effects)
+        done, _ = run(prover, state, [settled()])
+        assert job_of(done).phase is Phase.DONE
+        while not kinds(effects):
+            due = prover.next_deadline(state)
+            assert due is not None and due > at
+            at = due
+            state, effects = run(prover, state, [Tick(at)])
+        sent += kinds(effects) == [SubmitSettlement]
+        assert at <= last + prover.SETTLE_GRACE
+    assert sent > 3 and job_of(state).outcome == "too late"
 
 
 @pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.DONE])

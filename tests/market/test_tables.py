@@ -45,7 +45,7 @@ PROVER = """
             Tick AwardReceived InputOpened InputRejected WitnessReady ProofReady ProofFailed LockFailed
 quoted      x    x             .           .             .            .          .           .
 awarded     x    x             x           x             .            .          .           .
-witnessing  x    x             .           x             x            .          .           .
+witnessing  x    x             .           x             x            .          x           .
 locking     x    x             .           .             .            .          .           x
 proving     x    x             .           .             .            x          x           .
 sent        x    x             .           .             .            .          .           .

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a prover's machine remembers: its account and tariff, the world as it was told, its jobs (see prover.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from market.events import ChainLocked, ProofReady, VerifierSeen
+from market.pricing import Tariff
+from protocol.structs import Award, Bid, Network, Order
+
+
+class Phase(StrEnum):
+    """Where a prover's job stands."""
+
+    QUOTED = "quoted"
+    AWARDED = "awarded"
+    WITNESSING = "witnessing"
+    LOCKING = "locking"
+    PROVING = "proving"
+    SENT = "sent"
+    SETTLING = "settling"
+    DONE = "done"
+    DROPPED = "dropped"
+
+
+BUSY = frozenset({Phase.AWARDED, Phase.WITNESSING, Phase.LOCKING, Phase.PROVING})
+"""Phases that take up proving capacity."""
+EXPOSED = BUSY | {Phase.SENT, Phase.SETTLING}
+"""Phases in which the client owes, unsecured unless locked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One order that this prover has bid on."""
+
+    order: Order
+    order_hash: bytes
+    phase: Phase
+    peer: str
+    bid: Bid
+    issued_at: int
+    deadline: int
+    award: Award | None = None
+    signature: bytes = b""
+    settler: bytes = bytes(20)
+    proof: ProofReady | None = None
+    locked: bool = False
+    attempts: int = 0
+    outcome: str = ""
+    earned: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A prover: its account and tariff, what it serves, its funds, its jobs."""
+
+    network: Network
+    account: bytes
+    payout: bytes
+    tariff: Tariff = field(default_factory=Tariff)
+    programs: Mapping[bytes, int] = field(default_factory=dict)
+    """program id -> estimated proving time in ms, for audited bundles."""
+    broken: frozenset[bytes] = frozenset()
+    verifiers: Mapping[bytes, VerifierSeen] = field(default_factory=dict)
+    balance: int = 0
+    gas_price: int = 0
+    locks: Mapping[bytes, ChainLocked] = field(default_factory=dict)
+    """Locks of orders not settled or expired yet, as the chain told them."""
+    jobs: Mapping[bytes, Job] = field(default_factory=dict)
+
+
+def exposure(state: State, client: bytes) -> int:
+    """Return what this client owes for unlocked jobs in flight, in wei."""
+    return sum(
+        job.bid.price + job.order.verifier_fee
+        for job in state.jobs.values()
+        if job.order.client == client and job.phase in EXPOSED and not job.locked
+    )
