@@ -76,6 +76,11 @@ class ChainView:
         self._keys: dict[bytes, tuple[int, ...]] = {}
         self._waiting: list[Block] = []
 
+    @property
+    def start_block(self) -> int:
+        """The block in which the Escrow was deployed."""
+        return self._settings.start_block
+
     # --- reads ---------------------------------------------------------------------------
 
     async def native_balance(self, account: bytes) -> int:

@@ -34,6 +34,7 @@ from node.roles.prover import ProverRole
 from node.roles.verifier import VerifierRole
 from node.settings import Settings
 from node.settlement import Transactions
+from node.status_file import keep_status
 from node.vault import Vault
 from protocol import codec
 from protocol.errors import ChainError
@@ -213,6 +214,7 @@ async def _assemble(
         settings.listen,
         settings.bootstrap,
         network_tag=f"{network.chain_id}/{network.escrow.hex()}",
+        announce=settings.announce,
         address_file=folder.path / "addresses",
     )
     endpoint = MarketEndpoint(network, transport)
@@ -246,6 +248,8 @@ async def _assemble(
     bundles.serve(transport)
     await nursery.start(chain.follow, node.chain_event)
     await node.start(nursery)
+    shells = [role.shell for role in (node.client, node.prover, node.verifier) if role is not None]
+    nursery.start_soon(keep_status, folder, transport, shells)
     return node
 
 

@@ -173,6 +173,9 @@ class Settings(Section):
     listen: Multiaddresses = Field(
         default=("/ip4/127.0.0.1/tcp/0",), description="Multiaddresses to listen on; tcp/0 takes a free port."
     )
+    announce: Multiaddresses = Field(
+        default=(), description="Multiaddresses to tell peers instead of those listened on, for a node behind a NAT."
+    )
     bootstrap: Multiaddresses = Field(default=(), description="Multiaddresses of peers to dial first.")
     powers_of_tau: OptionalPath = Field(
         default=None, description="A .ptau file; needed to audit models whose keys come from a ceremony."
@@ -194,7 +197,7 @@ class Settings(Section):
             raise ValueError("must be an http:// or https:// address")
         return value
 
-    @field_validator("listen", "bootstrap")
+    @field_validator("listen", "announce", "bootstrap")
     @classmethod
     def _multiaddresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if any(not part.startswith("/") or len(part) > 256 or not part.isprintable() for part in value):

@@ -32,6 +32,9 @@ Bundles = Annotated[list[Path] | None, typer.Option("--bundle", help="Folder of 
 Anvil = Annotated[Path | None, typer.Option(help="The anvil to run; else PATH, then node_modules.")]
 Provers = Annotated[int, typer.Option(min=0, max=3, help="How many provers.")]
 Verifiers = Annotated[int, typer.Option(min=0, max=3, help="How many verifiers.")]
+BlockTime = Annotated[
+    int, typer.Option(min=0, max=60, help="Seconds from block to block; 0: also one for each transaction at once.")
+]
 
 
 @app.command()
@@ -41,6 +44,7 @@ def up(
     anvil: Anvil = None,
     provers: Provers = 3,
     verifiers: Verifiers = 1,
+    block_time: BlockTime = 0,
 ) -> None:
     """Start anvil, deploy the contracts, start the nodes; they run until `devnet down`."""
     session: Session = context.obj
@@ -50,7 +54,7 @@ def up(
         raise ConfigError(f"A devnet runs in {folder} already.", remedy="Run `proofmesh devnet down` first.")
     find_anvil(anvil)
     command = [sys.executable, "-m", "proofmesh.main", "devnet", "run"]
-    command += ["--provers", str(provers), "--verifiers", str(verifiers)]
+    command += ["--provers", str(provers), "--verifiers", str(verifiers), "--block-time", str(block_time)]
     for path in bundle or []:
         command += ["--bundle", str(path.resolve())]
     if anvil is not None:
@@ -86,6 +90,7 @@ def run(
     anvil: Anvil = None,
     provers: Provers = 3,
     verifiers: Verifiers = 1,
+    block_time: BlockTime = 0,
 ) -> None:
     """Run a devnet in the foreground until Ctrl-C."""
     session: Session = context.obj
@@ -93,7 +98,15 @@ def run(
     folder = _folder(session)
     for left in (folder / "nodes").glob("*"):
         _clear(left)
-    plan = Plan(folder, find_anvil(anvil), DEFAULT_PROVERS[:provers], verifiers, tuple(bundle or ()))
+    plan = Plan(
+        folder,
+        find_anvil(anvil),
+        DEFAULT_PROVERS[:provers],
+        verifiers,
+        tuple(bundle or ()),
+        block_seconds=block_time or 1.0,
+        mine_at_once=block_time == 0,
+    )
 
     async def program() -> None:
         async with running_devnet(plan):

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`proofmesh init`, `doctor`, `config show`: the data folder, and whether everything is there."""
+"""`proofmesh init`, `doctor`, `status`, `config show`: the data folder, and whether everything is there."""
 
 from __future__ import annotations
 
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from node.devnet.anvil import find_anvil
 from node.keystore import create_keystore, keystore_address
 from node.net import load_or_create
 from node.shutdown import only_error
+from node.status_file import read_status
 from protocol.errors import ConfigError, ProofmeshError
 
 config_app = typer.Typer(no_args_is_help=True)
@@ -29,6 +31,7 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command("init")(init)
     app.command("doctor")(doctor)
+    app.command("status")(status)
     app.add_typer(config_app, name="config", help="The settings.")
 
 
@@ -83,6 +86,20 @@ def doctor(context: typer.Context) -> None:
     session.output.result({"checks": [{"name": n, "state": s, "detail": d} for n, s, d in rows]})
     if any(state == "failed" for _, state, _ in rows):
         raise typer.Exit(3)
+
+
+def status(context: typer.Context) -> None:
+    """Show how the node of this data folder is: jobs by phase, peers, tasks; as it wrote it a few seconds ago."""
+    session: Session = context.obj
+    found = read_status(session.folder())
+    if found is None:
+        raise ConfigError("No node has run on this data folder.", remedy="Start one, or choose another --data-dir.")
+    age = int(time.time()) - int(found["at"])
+    session.output.say(f"Process {found['pid']}, {age} s ago: {found['peers_connected']} peers connected.")
+    for role, phases in found["jobs"].items():
+        said = ", ".join(f"{count} {phase}" for phase, count in sorted(phases.items())) or "no jobs"
+        session.output.say(f"{role}: {said}")
+    session.output.result({**found, "age_seconds": age})
 
 
 def _checked(name: str, look: Callable[[Session], str], session: Session) -> tuple[str, str, str]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from node.chain_view import ChainView
 from node.cli.arguments import Session, fixed_bytes, wei
 from node.cli.chain_command import with_chain
 from node.cli.output import ether
+from node.movements import movements
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -88,6 +90,32 @@ def withdraw(
             _told(session, "withdrawn", value, receipt.transaction_hash)
 
     with_chain(session, work)
+
+
+@app.command()
+def history(
+    context: typer.Context,
+    everyone: Annotated[bool, typer.Option(help="All accounts, not yours alone.")] = False,
+) -> None:
+    """Show what moved your deposit, from the Escrow's events: deposits, locks, settlements, refunds."""
+    session: Session = context.obj
+
+    async def work(chain: ChainView) -> None:
+        own = None if everyone else session.address()
+        moves = await movements(chain, own)
+        session.output.table(
+            "Movements",
+            ["block", "event", "order", "account", "change"],
+            [
+                [m.block, m.event, m.order_hash.hex()[:12] if m.order_hash else "-", "0x" + account.hex()[:10], change]
+                for m in moves
+                for _, account, change in m.changes
+                if own is None or account == own
+            ],
+        )
+        session.output.result({"movements": [asdict(m) for m in moves]})
+
+    with_chain(session, work, sign=False)
 
 
 def _key() -> str:

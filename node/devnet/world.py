@@ -72,6 +72,8 @@ class Plan:
     bundles: Sequence[Path] = ()
     royalty_bps: int = 500
     block_seconds: float | None = 1.0
+    mine_at_once: bool = True
+    """Besides the blocks of the clock, one for each transaction."""
     withdrawal_delay: int = 60
     port: int = 0
 
@@ -131,8 +133,7 @@ class World:
                 log=folder / "anvil.log",
                 port=self.plan.port,
                 block_time_s=self.plan.block_seconds,
-                # A block for each transaction at once, and an empty one when time passes without any.
-                arguments=() if self.plan.block_seconds is None else ("--mixed-mining",),
+                arguments=("--mixed-mining",) if self.plan.block_seconds and self.plan.mine_at_once else (),
             )
         )
         log.info("chain is up", rpc=anvil.url)

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -16,13 +19,16 @@ from devnet_market import (
     bundle_folder,
     chain_of,
     client_of,
+    prove_one,
     request,
     require_exact_sums,
     settlements,
+    until,
 )
 from devnet_thread import Market
 
 from node.chain_view import ChainView
+from node.cli.app import run
 from node.client_api import Client
 from node.devnet.world import World
 from node.receipt import Receipt, check_offline, from_json, to_json
@@ -82,3 +88,39 @@ async def _six_jobs(world: World) -> None:
 @pytest.mark.slow
 def test_six_jobs_at_once_are_each_paid_once_to_the_wei(market: Market) -> None:
     market.run(_six_jobs)
+
+
+@pytest.mark.slow
+def test_the_command_line_tells_what_moved_deposits_and_how_a_node_is(
+    market: Market, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order_hash = market.run(prove_one)
+    prover = market.world.devnet.node("prover-1")
+    folder = ["--json", "--data-dir", prover.data_dir]
+
+    def result(*words: str) -> dict[str, Any]:
+        capsys.readouterr()
+        assert run([*folder, *words]) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    moved: Counter[str] = Counter()
+    movements = result("wallet", "history", "--everyone")["movements"]
+    for movement in movements:
+        for _, account, change in movement["changes"]:
+            moved[account] += change
+    assert moved[prover.account] == int(result("wallet", "balance")["escrow_wei"])
+    (settled,) = [each for each in movements if each["order_hash"] == "0x" + order_hash.hex()]
+    assert settled["event"] == "Settled" and len(settled["changes"]) >= 3
+    own = result("wallet", "history")["movements"]
+    assert own and all(any(c[1] == prover.account for c in each["changes"]) for each in own)
+
+    def done(status: dict[str, Any]) -> bool:
+        return status["jobs"]["prover"].get("done", 0) >= 1
+
+    async def written(world: World) -> None:
+        await until(lambda: done(result("status")))
+
+    market.run(written)
+    status = result("status")
+    assert status["pid"] == prover.node_pid and status["tasks"] > 10 and status["peers_connected"] > 0

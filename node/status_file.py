@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`status.json`: how a running node is, for an operator and for monitors; written anew every few seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from market import client, prover, verifier
+from node.data_folder import DataFolder
+from node.net import Transport
+from node.role_shell import RoleShell
+from protocol import bounded_json
+
+FILE = "status.json"
+PERIOD_SECONDS = 5.0
+Shells = list[RoleShell[client.State] | RoleShell[prover.State] | RoleShell[verifier.State]]
+
+
+async def keep_status(folder: DataFolder, transport: Transport, shells: Shells) -> None:
+    """Write the status until cancelled; a full disk costs the status, not the node."""
+    while True:
+        try:
+            _write(folder.path / FILE, _snapshot(transport, shells))
+        except OSError:
+            transport.counters["status_not_written"] += 1
+        await trio.sleep(PERIOD_SECONDS)
+
+
+def read_status(folder: DataFolder) -> dict[str, Any] | None:
+    """Return the last status, None if there is none."""
+    try:
+        found: dict[str, Any] = bounded_json.loads((folder.path / FILE).read_text())
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _snapshot(transport: Transport, shells: Shells) -> dict[str, Any]:
+    peers = transport.peers()
+    return {
+        "at": int(time.time()),
+        "pid": os.getpid(),
+        "tasks": trio.lowlevel.current_statistics().tasks_living,
+        "threads": threading.active_count(),
+        "peers_known": len(peers),
+        "peers_connected": sum(1 for peer in peers if peer.connected),
+        "jobs": {shell.role: Counter(str(job.phase) for job in shell.state.jobs.values()) for shell in shells},
+        "unexpected_events": sum(shell.unexpected for shell in shells),
+        "network": dict(transport.counters),
+    }
+
+
+def _write(path: Path, fields: dict[str, Any]) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(fields, sort_keys=True) + "\n")
+    os.replace(fresh, path)
