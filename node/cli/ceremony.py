@@ -52,7 +52,8 @@ def start(
     _must_be_new(out)
     session.output.step("Compiling, checking the powers of tau, computing the first key ...")
     digest = ceremony.start(_system(find(session, bundle)), _file(ptau), out)
-    session.output.say(f"Circuit hash, to be published: {digest.hex()}\nFirst contribution: {out}")
+    session.output.say(f"Circuit hash, to be published: {digest.hex()}")
+    session.output.say(f"First contribution: {out}")
     session.output.result({"zkey": str(out), "circuit_digest": digest})
 
 
@@ -72,7 +73,8 @@ def contribute(
     _must_be_new(following)
     seed = entropy.encode() + secrets.token_bytes(32)
     digest = ceremony.contribute(_file(previous), following, seed, name)
-    session.output.say(f"Your contribution, to be published by you: {digest.hex()}\nPass on: {following}")
+    session.output.say(f"Your contribution, to be published by you: {digest.hex()}")
+    session.output.say(f"Pass on: {following}")
     session.output.result({"zkey": str(following), "contribution": digest})
 
 
@@ -124,7 +126,9 @@ def _system(bundle: Bundle) -> ConstraintSystem:
 
 
 def _print_transcript(session: Session, transcript: ceremony.Transcript) -> None:
-    session.output.say(f"[bold green]The ceremony holds.[/] Transcript 0x{transcript.digest.hex()}")
+    session.output.say(
+        f" Transcript 0x{transcript.digest.hex()}", lead="The ceremony holds.", style="bold green"
+    )
     session.output.table(
         "Contributions",
         ["by", "digest"],

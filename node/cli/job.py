@@ -270,7 +270,7 @@ def _watch_file(session: Session, order_hash: bytes) -> None:
 
 def _print_snapshot(session: Session, found: dict[str, Any]) -> None:
     output = session.output
-    output.say(f"Order {found['order_hash']}: [bold]{found['phase']}[/] (round {found['round']})")
+    output.say(f" (round {found['round']})", lead=f"Order {found['order_hash']}: {found['phase']}")
     if found["ranking"]:
         output.table(
             f"Bids by policy {found['ranking'][0]['policy']}",

@@ -121,7 +121,7 @@ def verify(
     if not check_proof(found.manifest.words, fields["proof"], inputs):
         raise ProofInvalidError("The proof does not verify.")
     said = read_out(found.manifest, inputs)
-    session.output.say(f"[bold green]Valid.[/] Output {sentence(said)}.")
+    session.output.say(f" Output {sentence(said)}.", lead="Valid.", style="bold green")
     session.output.result({"valid": True, "outputs": [str(value) for value in inputs[1:-1]], **said})
 
 

@@ -58,7 +58,7 @@ def audit_model(
     found = find(session, bundle)
     result = store(session, powers_of_tau).audit_here(found)
     for check in result.checks:
-        session.output.say(f"  [green]yes[/] {check}")
+        session.output.say(f" {check}", lead="  yes", style="green")
     session.output.say(
         f"{result.constraints} constraints, a proof takes about {result.proving_ms} ms. The audit compiled the model "
         f"in {result.compile_ms} ms and checked the key in {result.key_ms} ms."

@@ -19,7 +19,7 @@ FIELDS_SHOWN = 8
 def describe(session: Session, bundle: Bundle) -> None:
     """Print a bundle's manifest."""
     manifest = bundle.manifest
-    session.output.say(f"[bold]{manifest.name}[/]: bundle {bundle.id.hex()}")
+    session.output.say(f": bundle {bundle.id.hex()}", lead=manifest.name)
     rows = [
         ["program", f"0x{manifest.program_id}"],
         ["output", manifest.output.meaning],
@@ -43,7 +43,7 @@ def inspect(session: Session, bundle: Bundle) -> None:
     layers = [[each.name, f"{each.constraints:,}", f"{each.constraints / manifest.constraints:.1%}"]
               for each in manifest.layers]
     key = manifest.file(PROVING_KEY_NAME).size
-    session.output.say(f"[bold]{manifest.name}[/]: {manifest.output.meaning}")
+    session.output.say(f": {manifest.output.meaning}", lead=manifest.name)
     session.output.table("Constraints", ["layer", "constraints", "share"], layers)
     session.output.table(
         "Cost of a proof",

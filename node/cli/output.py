@@ -28,15 +28,15 @@ class Output:
         self.console = Console(soft_wrap=True, highlight=False)
         self.progress = Console(stderr=True, soft_wrap=True, highlight=False)
 
-    def say(self, text: str) -> None:
-        """Print a line for a person; silent with `--json`."""
+    def say(self, text: str, *, lead: str = "", style: str = "bold") -> None:
+        """Print a line for a person, plain text behind a `lead` in a style; silent with `--json`."""
         if not self.as_json:
-            self.console.print(text)
+            self.console.print(_plain(lead, style) + _plain(text))
 
     def step(self, text: str) -> None:
-        """Print a line of progress, on stderr."""
+        """Print a line of progress, plain text, on stderr."""
         if not self.as_json:
-            self.progress.print(text)
+            self.progress.print(_plain(text))
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Print a table for a person; silent with `--json`. Cells are plain text, but for `Text` with its own style."""
@@ -64,9 +64,9 @@ class Output:
         if self.as_json:
             self.result({"error": error.code, "message": error.message, "remedy": error.advice})
         else:
-            self.progress.print(f"[bold red]Error[/] [{error.code}] {error.message}".replace("[PM", "\\[PM"))
+            self.progress.print(_plain("Error", "bold red") + _plain(f" [{error.code}] {error.message}"))
             if error.advice:
-                self.progress.print(f"  {error.advice}")
+                self.progress.print(_plain(f"  {error.advice}"))
 
 
 def ether(wei: int) -> str:
@@ -82,9 +82,9 @@ def hexed(value: bytes) -> str:
     return "0x" + value.hex()
 
 
-def _plain(text: str) -> Text:
+def _plain(text: str, style: str = "") -> Text:
     """Text of others (a licence, a reason) as it is: no markup, and nothing that moves the cursor."""
-    return Text("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text))
+    return Text("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text), style)
 
 
 def jsonable(value: Any) -> Any:

@@ -7,11 +7,15 @@ import pytest
 from rich.text import Text
 
 from node.cli.output import Output
+from protocol.errors import UsageError
 
 
-def test_cells_are_text_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_printed_is_text_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     hostile = "[bold]free[/bold] [link=http://x]click[/link] \x1b[2J\r\x07\u202e"
     Output(as_json=False).table("T", ["a", "b"], [[hostile, Text("yes", "green")]])
-    said = "".join(capsys.readouterr().out.split())
-    assert "[bold]free[/bold]" in said and "[link=http://x]click[/link]" in said and "yes" in said
+    Output(as_json=False).say(hostile, lead=hostile)
+    Output(as_json=False).error(UsageError(hostile))
+    captured = capsys.readouterr()
+    said = "".join((captured.out + captured.err).split())
+    assert said.count("[bold]free[/bold]") == 4 and "[link=http://x]click[/link]" in said and "yes" in said
     assert not set("\x1b\r\x07\u202e") & set(said)
