@@ -69,7 +69,7 @@ class ChainView:
         self.network = network
         self.account_address = account
         self.clock = ChainClock()
-        self.ledger = Ledger()
+        self.ledger = Ledger(WINDOW)
         self._settings = settings
         self._registry = settings.registry
         self._sender = sender
@@ -281,20 +281,15 @@ class ChainView:
 
     def _handle(self, block: Block | Undone, heard: Heard) -> None:
         if isinstance(block, Undone):
-            for entry in reversed(block.block.logs):
-                event = _decode(entry)
-                if event is not None:
-                    self.ledger.undo(event)
+            self.ledger.undo(block.block.hash)
             if block.block in self._waiting:
                 self._waiting.remove(block.block)
             else:
                 log.warning("a block that was acted on was replaced", block=block.block.number)
             return
         self._waiting.append(block)
-        for entry in block.logs:
-            event = _decode(entry)
-            if event is not None:
-                self.ledger.apply(event)
+        events = [_decode(entry) for entry in block.logs]
+        self.ledger.apply(block.hash, [event for event in events if event is not None])
         while self._waiting and block.number - self._waiting[0].number + 1 >= self._settings.confirmations:
             confirmed = self._waiting.pop(0)
             for entry in confirmed.logs:
