@@ -22,7 +22,7 @@ from node.context import NodeContext
 from node.data_folder import DataFolder
 from node.endpoint import MarketEndpoint
 from node.executor import Executor, executor_of
-from node.greeting import Greeter, Introduction
+from node.greeting import Greeter, Profile
 from node.journal import Journal
 from node.net import Transport, load_or_create
 from node.net.identity import fresh
@@ -232,12 +232,15 @@ async def _assemble(
         workers=workers,
     )
     holder: list[Node] = []
-    introduction = Introduction(tuple(sorted(roles)), account.address, lambda: holder[0].least_fee())
+    # Nor does its introduction name the account.
+    signer = None if set(roles) == {"client"} else account
+    profile = Profile(tuple(sorted(roles)), signer, lambda: holder[0].least_fee())
     greeter = Greeter(
         network,
         transport,
         endpoint,
-        introduction,
+        profile,
+        chain.clock.seconds,
         lambda peer, hello: holder[0].heard(peer, hello),
         lambda peer, hello: holder[0].gone(peer, hello),
     )

@@ -11,9 +11,18 @@ from typing import get_args
 
 from protocol.hashing import keccak256
 from protocol.scalars import Record
-from protocol.structs import Announcement, Award, Bid, Network, Notice, Order, RefusalTerms
+from protocol.structs import (
+    Announcement,
+    Award,
+    Bid,
+    Introduction,
+    Network,
+    Notice,
+    Order,
+    RefusalTerms,
+)
 
-Signable = Order | Award | Bid | Announcement | RefusalTerms | Notice
+Signable = Order | Award | Bid | Announcement | RefusalTerms | Notice | Introduction
 
 _TYPES: dict[type[Record], str] = {
     Order: (
@@ -36,6 +45,10 @@ _TYPES: dict[type[Record], str] = {
     ),
     RefusalTerms: (
         "Refusal(bytes32 orderHash,address prover,string code,uint256 quote,uint64 issuedAt)"
+    ),
+    Introduction: (
+        "Introduction(string peer,string roles,uint256 leastFee,bytes32 addressesHash,"
+        "uint64 issuedAt,uint64 expiresAt)"
     ),
     Notice: (
         "Notice(bytes32 orderHash,bytes32 awardHash,bytes32 transactionHash,address settler,uint64 issuedAt)"

@@ -12,7 +12,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from protocol.eip712 import addresses_hash
 from protocol.scalars import (
+    ZERO_ADDRESS,
     Address,
     FieldElement,
     Hash32,
@@ -23,7 +25,16 @@ from protocol.scalars import (
     Timestamp,
     Wei,
 )
-from protocol.structs import OPEN_ORDER, Award, Bid, Network, Notice, Order, RefusalTerms
+from protocol.structs import (
+    OPEN_ORDER,
+    Award,
+    Bid,
+    Introduction,
+    Network,
+    Notice,
+    Order,
+    RefusalTerms,
+)
 
 Addresses = Annotated[tuple[Multiaddress, ...], Field(max_length=8)]
 
@@ -129,7 +140,10 @@ class Acknowledgement(Record):
 
 
 class Hello(Record):
-    """What a node is: exchanged on connect. A verifier names its account and its least fee."""
+    """What a node is: exchanged on connect. A verifier names its account and its least fee.
+
+    Who names an account signs `introduction` with it; a client that wants no history names none.
+    """
 
     kind: Literal["hello"] = "hello"
     version: Literal[1] = 1
@@ -139,6 +153,29 @@ class Hello(Record):
     least_fee: Wei
     addresses: Addresses
     peers: Annotated[tuple[Multiaddress, ...], Field(max_length=64)]
+    issued_at: Timestamp
+    expires_at: Timestamp
+    signature: Signature | None = None
+
+    @model_validator(mode="after")
+    def _an_account_and_its_signature_together(self) -> Self:
+        named = self.account != ZERO_ADDRESS
+        if (self.signature is not None) != named:
+            raise ValueError("an account and its signature come together, or neither does")
+        if "verifier" in self.roles and not named:
+            raise ValueError("a verifier names its account")
+        return self
+
+    def introduction(self, peer: str) -> Introduction:
+        """Return what `account` signed, if the peer with this id may say it."""
+        return Introduction(
+            peer=peer,
+            roles=",".join(self.roles),
+            least_fee=self.least_fee,
+            addresses_hash=addresses_hash(self.addresses),
+            issued_at=self.issued_at,
+            expires_at=self.expires_at,
+        )
 
 
 Message = (

@@ -95,6 +95,17 @@ class RefusalTerms(Record):
     issued_at: Timestamp
 
 
+class Introduction(Record):
+    """Ties an account to the peer that speaks for it, and to what that peer says of itself, for a while."""
+
+    peer: Annotated[str, Field(min_length=1, max_length=128)]
+    roles: str
+    least_fee: Wei
+    addresses_hash: Hash32
+    issued_at: Timestamp
+    expires_at: Timestamp
+
+
 class Notice(Record):
     """A settler's word that a transaction settles an award; the chain is what proves it."""
 

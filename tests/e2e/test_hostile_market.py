@@ -64,7 +64,16 @@ def _attack(market: Market, attack: Attack) -> None:
 
 
 def _hello(network: Network) -> Hello:
-    return Hello(network=network, roles=(), account=bytes(20), least_fee=0, addresses=(), peers=())
+    return Hello(
+        network=network,
+        roles=(),
+        account=bytes(20),
+        least_fee=0,
+        addresses=(),
+        peers=(),
+        issued_at=0,
+        expires_at=0,
+    )
 
 
 @pytest.mark.parametrize("daemon", DAEMONS)

@@ -143,7 +143,16 @@ def test_more_bytes_than_any_message_are_not_looked_at() -> None:
 
 def test_a_message_over_its_kinds_cap_is_neither_written_nor_read() -> None:
     addresses = tuple(["\N{SNOWMAN}" * 256] * 64)
-    hello = Hello(network=NETWORK, roles=(), account=bytes(20), least_fee=0, addresses=(), peers=addresses)
+    hello = Hello(
+        network=NETWORK,
+        roles=(),
+        account=bytes(20),
+        least_fee=0,
+        addresses=(),
+        peers=addresses,
+        issued_at=0,
+        expires_at=0,
+    )
     with pytest.raises(FrameTooLargeError):
         encode(hello)
     with pytest.raises(FrameTooLargeError):

@@ -32,6 +32,9 @@ HELLO = Hello(
     least_fee=7,
     addresses=("/ip4/127.0.0.1/tcp/4001/p2p/a",),
     peers=("/ip4/127.0.0.1/tcp/4002/p2p/b",),
+    issued_at=8,
+    expires_at=9,
+    signature=bytes(65),
 )
 MARKER = "S3cretMarker"
 

@@ -19,7 +19,17 @@ from protocol.messages import (
 from protocol.scalars import BN254_SCALAR_ORDER, MAX_AMOUNT
 from protocol.sealing import public_key
 from protocol.signing import Account
-from protocol.structs import OPEN_ORDER, Announcement, Award, Bid, Network, Notice, Order, RefusalTerms
+from protocol.structs import (
+    OPEN_ORDER,
+    Announcement,
+    Award,
+    Bid,
+    Introduction,
+    Network,
+    Notice,
+    Order,
+    RefusalTerms,
+)
 
 NETWORK = Network(chain_id=31_337, escrow=bytes(range(1, 21)))
 OTHER_NETWORK = Network(chain_id=31_338, escrow=NETWORK.escrow)
@@ -100,6 +110,14 @@ NOTICE = Notice(
     settler=VERIFIER.address,
     issued_at=NOW + 40,
 )
+INTRODUCTION = Introduction(
+    peer=ADDRESSES[0].rsplit("/", 1)[1],
+    roles="prover,verifier",
+    least_fee=10**12,
+    addresses_hash=addresses_hash(ADDRESSES),
+    issued_at=NOW,
+    expires_at=NOW + 600,
+)
 
 
 def announcement(order: Order, addresses: tuple[str, ...] = ADDRESSES) -> Announcement:
@@ -119,6 +137,7 @@ STRUCTS: dict[str, tuple[Signable, Account]] = {
     "award": (AWARD, CLIENT),
     "announcement": (announcement(ORDER), CLIENT),
     "refusal": (REFUSAL_TERMS, PROVER),
+    "introduction": (INTRODUCTION, VERIFIER),
     "notice": (NOTICE, VERIFIER),
 }
 
@@ -177,8 +196,18 @@ def messages(ciphertext: bytes) -> dict[str, Message]:
             least_fee=10**12,
             addresses=ADDRESSES,
             peers=ADDRESSES[:1],
+            issued_at=NOW,
+            expires_at=NOW + 600,
+            signature=VERIFIER.sign(NETWORK, INTRODUCTION),
         ),
         "hello_of_a_stranger": Hello(
-            network=NETWORK, roles=(), account=bytes(20), least_fee=0, addresses=(), peers=()
+            network=NETWORK,
+            roles=(),
+            account=bytes(20),
+            least_fee=0,
+            addresses=(),
+            peers=(),
+            issued_at=NOW,
+            expires_at=NOW + 600,
         ),
     }

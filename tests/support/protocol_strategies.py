@@ -9,7 +9,7 @@ from annotated_types import Ge, Le, Lt, MaxLen, MinLen
 from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
 
-from protocol.messages import MESSAGE_KINDS, Message, OrderAnnouncement
+from protocol.messages import MESSAGE_KINDS, Hello, Message, OrderAnnouncement
 from protocol.scalars import Record
 from protocol.structs import OPEN_ORDER, RefusalTerms
 
@@ -34,12 +34,21 @@ def record(model: type[Record]) -> Drawn:
     drawn = st.fixed_dictionaries(fields)
     if model is OrderAnnouncement:
         drawn = drawn.map(_signed_if_open)
+    if model is Hello:
+        drawn = drawn.map(_signed_if_named)
     return drawn.map(model.model_validate)
 
 
 def _signed_if_open(fields: dict[str, Any]) -> dict[str, Any]:
     is_open = fields["order"].kind == OPEN_ORDER
     return {**fields, "order_signature": bytes(65) if is_open else None}
+
+
+def _signed_if_named(fields: dict[str, Any]) -> dict[str, Any]:
+    account = fields["account"]
+    if "verifier" in fields["roles"] and not any(account):
+        account = b"\x01" * 20
+    return {**fields, "account": account, "signature": bytes(65) if any(account) else None}
 
 
 def _field(field: FieldInfo) -> Drawn:

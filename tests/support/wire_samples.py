@@ -21,7 +21,17 @@ from protocol.messages import (
     SettlementNotice,
 )
 from protocol.scalars import BN254_SCALAR_ORDER, MAX_AMOUNT
-from protocol.structs import OPEN_ORDER, Announcement, Award, Bid, Network, Notice, Order, RefusalTerms
+from protocol.structs import (
+    OPEN_ORDER,
+    Announcement,
+    Award,
+    Bid,
+    Introduction,
+    Network,
+    Notice,
+    Order,
+    RefusalTerms,
+)
 
 KINDS = sorted(SIZE_CAPS)
 
@@ -93,7 +103,16 @@ REFUSALS = st.builds(RefusalTerms, order_hash=HASH, prover=ADDRESS, code=CODE, q
 NOTICES = st.builds(
     Notice, order_hash=HASH, award_hash=HASH, transaction_hash=HASH, settler=ADDRESS, issued_at=TIME
 )
-STRUCTS = st.one_of(ORDERS, AWARDS, BIDS, ANNOUNCEMENTS, REFUSALS, NOTICES)
+INTRODUCTIONS = st.builds(
+    Introduction,
+    peer=st.text("ab1", min_size=1, max_size=60),
+    roles=st.sampled_from(["", "prover", "prover,verifier"]),
+    least_fee=WEI,
+    addresses_hash=HASH,
+    issued_at=TIME,
+    expires_at=TIME,
+)
+STRUCTS = st.one_of(ORDERS, AWARDS, BIDS, ANNOUNCEMENTS, REFUSALS, NOTICES, INTRODUCTIONS)
 
 
 @st.composite
@@ -108,6 +127,24 @@ def announced(draw: st.DrawFn) -> OrderAnnouncement:
         expires_at=draw(TIME),
         signature=draw(SIGNATURE),
         order_signature=draw(SIGNATURE) if order.kind == OPEN_ORDER else None,
+    )
+
+
+@st.composite
+def hellos(draw: st.DrawFn) -> Hello:
+    """Introductions; who names an account signs, and a verifier names one."""
+    roles, account = draw(ROLES), draw(ADDRESS)
+    account = b"\x01" * 20 if "verifier" in roles and not any(account) else account
+    return Hello(
+        network=draw(NETWORKS),
+        roles=roles,  # type: ignore[arg-type]
+        account=account,
+        least_fee=draw(WEI),
+        addresses=draw(ADDRESSES),
+        peers=draw(st.lists(TEXT, max_size=64).map(tuple)),
+        issued_at=draw(TIME),
+        expires_at=draw(TIME),
+        signature=draw(SIGNATURE) if any(account) else None,
     )
 
 
@@ -136,14 +173,6 @@ BY_KIND: dict[str, st.SearchStrategy[Any]] = {
     "settlement": st.builds(SettlementNotice, network=NETWORKS, notice=NOTICES, signature=SIGNATURE),
     "refusal": st.builds(Refusal, network=NETWORKS, terms=REFUSALS, signature=st.none() | SIGNATURE),
     "acknowledgement": st.builds(Acknowledgement, network=NETWORKS, request_hash=HASH),
-    "hello": st.builds(
-        Hello,
-        network=NETWORKS,
-        roles=ROLES,
-        account=ADDRESS,
-        least_fee=WEI,
-        addresses=ADDRESSES,
-        peers=st.lists(TEXT, max_size=64).map(tuple),
-    ),
+    "hello": hellos(),
 }
 MESSAGES: st.SearchStrategy[Message] = st.one_of(*BY_KIND.values())
