@@ -218,6 +218,13 @@ class BundleRefusedError(NetworkError):
     remedy = "Raise the limit if you trust the publisher; otherwise do not pull this bundle."
 
 
+class BundleDiskError(NetworkError):
+    """There is no room for the bundle, by the quota or on the disk, or the disk refuses to write."""
+
+    code = "PM-NET-022"
+    remedy = "Free space, or raise `bundle_quota_bytes`; `proofmesh bundle list` shows what takes it."
+
+
 # --- node: settings, folder, keys, journal ------------------------------------------------
 
 

@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from protocol.chunks import CHUNK_BYTES, root_of
 from protocol.errors import BundleFilesError, BundleHashError, BundleTooLargeError
 from proving.backends.base import Format, KeyPair, ModelSource
 from proving.groth16.verifying_key import bytes_of, canonical_json, snarkjs_of
@@ -94,7 +95,13 @@ def verifying_key_json(words: tuple[int, ...]) -> bytes:
 
 def entry_of(path: Path) -> FileEntry:
     """Return the manifest's entry for a file."""
-    return FileEntry(name=path.name, sha256=_digest(path), size=path.stat().st_size)
+    whole, hashes = hashlib.sha256(), []
+    with path.open("rb") as file:
+        while data := file.read(CHUNK_BYTES):
+            whole.update(data)
+            hashes.append(hashlib.sha256(data).digest())
+    root = root_of(b"".join(hashes)).hex()
+    return FileEntry(name=path.name, sha256=whole.hexdigest(), chunk_root=root, size=path.stat().st_size)
 
 
 def _plain_files(folder: Path) -> set[str]:

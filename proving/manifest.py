@@ -42,10 +42,11 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
 class FileEntry(Record):
-    """One file: SHA-256 in hex, and size in bytes."""
+    """One file: SHA-256 in hex, the root over the hashes of its chunks (protocol/chunks.py), and size in bytes."""
 
     name: FileName
     sha256: Hex32
+    chunk_root: Hex32
     size: Annotated[int, Field(ge=1)]
 
 
@@ -97,7 +98,7 @@ class Provenance(Record):
 class Manifest(Record):
     """Everything that a node shows, hashes or checks of a bundle."""
 
-    format: Literal["proofmesh.bundle.v2"] = "proofmesh.bundle.v2"
+    format: Literal["proofmesh.bundle.v3"] = "proofmesh.bundle.v3"
     name: Name
     backend: Literal["groth16", "circom"] = "groth16"
     model_files: Annotated[tuple[FileName, ...], Field(min_length=1, max_length=MAX_MODEL_FILES)]
@@ -239,6 +240,6 @@ def _check_consistent(manifest: Manifest) -> None:
         raise ManifestError("The manifest's program id is not that of its key, layout and set-up.")
 
 
-def files_of(data: bytes) -> tuple[tuple[str, str, int], ...]:
-    """Return (name, SHA-256 in hex, size) of each file that a manifest's bytes name."""
-    return tuple((each.name, each.sha256, each.size) for each in read_manifest(data).files)
+def files_of(data: bytes) -> tuple[tuple[str, str, str, int], ...]:
+    """Return (name, SHA-256 in hex, root of its chunks in hex, size) of each file that a manifest's bytes name."""
+    return tuple((each.name, each.sha256, each.chunk_root, each.size) for each in read_manifest(data).files)
