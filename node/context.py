@@ -57,7 +57,10 @@ class NodeContext:
         return f"proofmesh/1/orders/{self.network.chain_id}/{self.network.escrow.hex()}"
 
     async def send_refusal(self, effect: SendRefusal) -> None:
-        """Sign a refusal and send it; a peer that cannot be reached misses it."""
+        """Sign a refusal and send it; a peer over its rate, or that cannot be reached, misses it."""
+        if not self.endpoint.may_refuse(effect.peer):
+            log.debug("refusal not sent: too many", order=effect.order_hash.hex()[:12])
+            return
         terms = RefusalTerms(
             order_hash=effect.order_hash,
             prover=self.account.address,

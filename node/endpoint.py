@@ -2,7 +2,9 @@
 """Market messages over request/response streams: decode, check the network, hand over, answer.
 
 Every request is answered by an `Acknowledgement` (understood and stored) or a `Refusal` with a code.
-A message that cannot be decoded, or that belongs to another network, costs the peer score.
+A message that cannot be decoded, or that belongs to another network, costs the peer score. Each peer has a
+rate for each kind of message, over which it is refused before any signature is checked; and so has what this
+node refuses unasked, so that nobody can make it sign and dial without end.
 """
 
 from __future__ import annotations
@@ -11,9 +13,11 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
+import trio
 
 from market import refusals
 from node.net import Transport
+from node.net.limits import Rate, TokenBuckets
 from protocol import codec
 from protocol.errors import (
     Misbehaviour,
@@ -30,6 +34,21 @@ from protocol.structs import Network, RefusalTerms
 
 MARKET_PROTOCOL = "/proofmesh/1/market"
 REQUEST_SECONDS = 10.0
+
+KIND_RATES: dict[str, Rate] = {
+    "hello": Rate(per_second=2, burst=20),
+    "bid": Rate(per_second=10, burst=200),
+    "award": Rate(per_second=10, burst=200),
+    "sealed_input": Rate(per_second=5, burst=100),
+    "proof": Rate(per_second=20, burst=200),
+    "settlement": Rate(per_second=20, burst=200),
+    "refusal": Rate(per_second=5, burst=100),
+}
+"""Messages of a kind that one peer may send; other kinds are answers and no requests."""
+REFUSALS_TO_ONE = Rate(per_second=2, burst=40)
+REFUSALS_TO_ALL = Rate(per_second=20, burst=200)
+TRACKED_BUCKETS = 16_384
+OVER_RATE_WEIGHT = 1.0
 
 M = TypeVar("M", bound=Message)
 Handler = Callable[[str, M], Awaitable[Message | None]]
@@ -55,6 +74,7 @@ class MarketEndpoint:
         self._network = network
         self._transport = transport
         self._handlers: dict[type[Message], list[Handler[Message]]] = {}
+        self._buckets = TokenBuckets(TRACKED_BUCKETS)
         transport.add_handler(MARKET_PROTOCOL, self._serve, max(SIZE_CAPS.values()), REQUEST_SECONDS)
 
     def on(self, kind: type[M], handler: Handler[M]) -> None:
@@ -83,18 +103,28 @@ class MarketEndpoint:
             raise RefusedError(answer.terms.code)
         return answer
 
+    def may_refuse(self, peer: str) -> bool:
+        """Say whether a refusal that nobody waits for may go to a peer now; it counts as sent."""
+        now, name = trio.current_time(), peer.rsplit("/", 1)[-1]
+        return self._buckets.take(("refused", name), REFUSALS_TO_ONE, now) and self._buckets.take(
+            "refused", REFUSALS_TO_ALL, now
+        )
+
     async def _serve(self, peer: str, data: bytes) -> bytes:
         try:
             message = codec.decode(data)
             if message.network != self._network:
                 raise WrongNetworkError("The message belongs to another network.")
-            handlers = self._handlers.get(type(message))
-            if handlers is None:
+            handlers = self._handlers.get(type(message), ())
+            if not handlers or message.kind not in KIND_RATES:
                 raise UnknownMessageError(f"This node takes no message of kind {message.kind}.")
         except WireError as error:
             log.info("message refused", peer=peer, code=error.code)
             self._transport.penalise(peer, error.code, 5)
             return codec.encode(self._refusal(error.code, ZERO_HASH))
+        if not self._buckets.take((peer, message.kind), KIND_RATES[message.kind], trio.current_time()):
+            self._transport.penalise(peer, f"{message.kind} over its rate", OVER_RATE_WEIGHT)
+            return codec.encode(self._refusal(refusals.RATE_LIMITED, ZERO_HASH))
         answer: Message | None = None
         try:
             for handler in handlers:

@@ -119,23 +119,15 @@ class Greeter:
         self.known[peer] = message
         if known is None or _substance(known) != _substance(message):
             for address in message.addresses[:1]:
-                if address.endswith(f"/p2p/{peer}"):
-                    self._transport.book.learn(peer, address, configured=False)
+                self._transport.introduced(peer, address)
             log.info("peer introduced", peer=peer, roles=list(message.roles))
             self._heard(peer, message)
-        self._learn(message)
-
-    def _learn(self, message: Hello) -> None:
-        known = {snapshot.peer for snapshot in self._transport.peers()} | {self._transport.peer_id}
-        for address in message.peers:
-            stranger = address.rsplit("/", 1)[-1]
-            if stranger not in known:
-                self._transport.book.learn(stranger, address, configured=False)
+        for address in message.peers[:MAX_SHARED_PEERS]:
+            self._transport.hear_of(address, peer)
 
     def hello(self) -> Hello:
         """Return what this node says of itself now; signed again when it changed or is half over."""
-        peers = [known.addresses[0] for known in self.known.values() if known.addresses]
-        shared = tuple(peers[:MAX_SHARED_PEERS])
+        shared = self._transport.peers_to_share(MAX_SHARED_PEERS)
         own, now = self._own, self._seconds()
         said = (self._profile.roles, self._profile.least_fee(), self._transport.addresses[:8])
         if own is None or (own.roles, own.least_fee, own.addresses) != said or own.expires_at < now + LONGEST_LIFE // 2:

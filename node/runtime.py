@@ -24,7 +24,7 @@ from node.endpoint import MarketEndpoint
 from node.executor import Executor, executor_of
 from node.greeting import Greeter, Profile
 from node.journal import Journal
-from node.net import Transport, load_or_create
+from node.net import Limits, Transport, load_or_create
 from node.net.identity import fresh
 from node.order_gossip import OrderGossip
 from node.receipt_store import ReceiptStore
@@ -213,6 +213,7 @@ async def _assemble(
         identity,
         settings.listen,
         settings.bootstrap,
+        limits=Limits(exempt_networks=settings.subnet_exempt),
         network_tag=f"{network.chain_id}/{network.escrow.hex()}",
         announce=settings.announce,
         address_file=folder.path / "addresses",

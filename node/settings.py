@@ -7,6 +7,7 @@ addresses are `0x` and 40 hexadecimal digits. No validation error shows the valu
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from pathlib import Path
@@ -177,6 +178,10 @@ class Settings(Section):
         default=(), description="Multiaddresses to tell peers instead of those listened on, for a node behind a NAT."
     )
     bootstrap: Multiaddresses = Field(default=(), description="Multiaddresses of peers to dial first.")
+    subnet_exempt: Annotated[tuple[str, ...], BeforeValidator(_list), Field(max_length=64)] = Field(
+        default=("127.0.0.0/8", "::1/128"),
+        description="Networks (CIDR) exempt from the bounds on connections from one subnet: this machine, your own.",
+    )
     powers_of_tau: OptionalPath = Field(
         default=None, description="A .ptau file; needed to audit models whose keys come from a ceremony."
     )
@@ -202,6 +207,16 @@ class Settings(Section):
     def _multiaddresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if any(not part.startswith("/") or len(part) > 256 or not part.isprintable() for part in value):
             raise ValueError("must be multiaddresses such as /ip4/127.0.0.1/tcp/4001")
+        return value
+
+    @field_validator("subnet_exempt")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for part in value:
+            try:
+                ipaddress.ip_network(part)
+            except ValueError:
+                raise ValueError("must be networks such as 192.168.0.0/16") from None
         return value
 
     @field_validator("roles")

@@ -19,6 +19,7 @@ from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 
+from node.net.door import Door
 from node.net.gossip import GossipGate
 from node.net.hardening import NoAutoConnector, SafePubsub, SafeYamux, StreamGate, guard, install
 from node.net.identity import NetworkIdentity
@@ -40,7 +41,7 @@ class Host:
         return cast(Swarm, self.libp2p.get_network())
 
 
-def build(identity: NetworkIdentity, limits: Limits, gate: StreamGate) -> Host:
+def build(identity: NetworkIdentity, limits: Limits, gate: StreamGate, door: Door | None = None) -> Host:
     """Build a guarded host.
 
     The library's default security list also offers plaintext, with which a peer that shows only a
@@ -60,6 +61,7 @@ def build(identity: NetworkIdentity, limits: Limits, gate: StreamGate) -> Host:
             high_watermark=limits.max_connections,
             max_connections=limits.max_connections,
             max_connections_per_peer=limits.connections_per_peer,
+            inbound_upgrade_timeout=limits.handshake_timeout,
         ),
     )
     router = GossipSub(
@@ -75,6 +77,8 @@ def build(identity: NetworkIdentity, limits: Limits, gate: StreamGate) -> Host:
     basic = cast(BasicHost, host)
     swarm = cast(Swarm, basic.get_network())
     swarm.auto_connector = NoAutoConnector(swarm)
+    if door is not None:
+        door.install(swarm)
     swarm.set_stream_handler(guard(basic._swarm_stream_handler, gate))
     return Host(basic, router)
 
@@ -89,12 +93,13 @@ def pubsub_of(host: Host, gate: GossipGate) -> SafePubsub:
 
 
 def parse_address(address: str) -> PeerInfo:
-    """Return peer id and transport address of a multiaddr that ends in /p2p/.
+    """Return peer id and transport address (none for a bare /p2p/<id>) of a multiaddr that ends in /p2p/.
 
     Raises:
         AddressError: it is something else.
     """
     try:
-        return info_from_p2p_addr(multiaddr.Multiaddr(address))
+        info = info_from_p2p_addr(multiaddr.Multiaddr(address))
     except Exception as error:
         raise AddressError(f"{address[:200]!r} is not a peer's address ({type(error).__name__}).") from None
+    return PeerInfo(info.peer_id, [known for known in info.addrs if str(known)])

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 GOSSIP_CAP_BYTES = 64 * 1024  # py-libp2p drops 1 MiB and more in silence; queues hold 32 messages
@@ -21,13 +23,27 @@ class Limits:
     """Bounds per node and per peer; seconds, bytes, counts."""
 
     max_connections: int = 200
+    inbound_connections: int = 128  # what is left is for those that this node dials
+    outbound_connections: int = 40  # learned peers that it stays connected to
     connections_per_peer: int = 2
+    handshakes: int = 24  # at the same time; the oldest of the busiest subnet is ended
+    handshake_timeout: float = 5.0
+    connections_per_subnet: int = 16  # inbound, of one IPv4 /24 or IPv6 /48
+    outbound_per_subnet: int = 4  # of learned peers
+    exempt_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")  # bounds by subnet do not apply to these
+    tracked_subnets: int = 4096
+    dials: int = 16  # at the same time
     inbound_streams_per_peer: int = 128
     unread_bytes_per_connection: int = 48 * 1024 * 1024
     gossip_queue: int = 1024  # per topic; when full the newest message is dropped and stays unseen
     seen_messages: int = 65_536  # oldest forgotten first
     tracked_peers: int = 4096
+    contacts: int = 2048  # whom the node may dial; the least trusted goes
+    hearsay: int = 512  # contacts of which other peers spoke; when full the newest is not learned
+    hearsay_per_source: int = 32
 
+    subnet_arrivals: Rate = Rate(per_second=0.5, burst=40)  # new connections
+    subnet_ban_cost: float = 20  # arrivals that a subnet loses when one of its peers is banned
     requests: Rate = Rate(per_second=50, burst=400)
     request_bytes: Rate = Rate(per_second=8 * 2**20, burst=64 * 2**20)
     gossip: Rate = Rate(per_second=100, burst=400)
@@ -78,3 +94,21 @@ class TokenBucket:
         elapsed = 0.0 if self.at is None else now - self.at
         self.tokens = min(self.rate.burst, self.tokens + elapsed * self.rate.per_second)
         self.at = now
+
+
+class TokenBuckets:
+    """A bucket for each key; of more than `most` the longest unused is forgotten."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
+
+    def take(self, key: Hashable, rate: Rate, now: float) -> bool:
+        """Take one from the bucket of `key`, which fills at `rate`, if it is there."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = TokenBucket(rate)
+            if len(self._buckets) > self._most:
+                self._buckets.popitem(last=False)
+        self._buckets.move_to_end(key)
+        return bucket.take(now)

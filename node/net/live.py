@@ -15,9 +15,12 @@ import structlog
 import trio
 from libp2p.abc import INetConn, INetStream, INetwork, INotifee
 from libp2p.custom_types import TProtocol
+from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.peer.id import ID
+from libp2p.rcmgr import Direction
 from libp2p.tools.anyio_service import background_trio_service
 
+from node.net.door import Door
 from node.net.gossip import GossipGate
 from node.net.hardening import SafePubsub, SafeYamux, StreamGate
 from node.net.host import Host, build, pubsub_of
@@ -53,6 +56,7 @@ class Owner(Protocol):
     book: PeerBook
     standings: Standings
     gate: GossipGate
+    door: Door
     round_trips: dict[str, float]
 
     @property
@@ -89,6 +93,15 @@ class LiveHost:
             str(peer) for peer, conns in connections.items() if any(not c.is_closed for c in conns)
         )
 
+    def dialled(self) -> frozenset[str]:
+        """The ids of the connected peers that this node dialled."""
+        connections = self.host.swarm.connections
+        return frozenset(
+            str(peer)
+            for peer, conns in connections.items()
+            if any(not c.is_closed and cast(SwarmConn, c).direction is Direction.OUTBOUND for c in conns)
+        )
+
     def hang_up_soon(self, peer: str) -> None:
         self.nursery.start_soon(self.hang_up, peer)
 
@@ -111,7 +124,7 @@ async def run_host(owner: Owner, gate: StreamGate, task_status: TaskStatus[None]
         ListenError: an address could not be bound.
         ExceptionGroup: the host died.
     """
-    host = build(owner.identity, owner.limits, gate)
+    host = build(owner.identity, owner.limits, gate, owner.door)
     pubsub = pubsub_of(host, owner.gate)
     owner.gate.forget_wire_id = pubsub.forget
     listen = [multiaddr.Multiaddr(address) for address in owner.listen_addresses]
@@ -163,7 +176,7 @@ async def _live(
 async def _keep_dialling(owner: Owner, live: LiveHost) -> None:
     while True:
         now = trio.current_time()
-        for contact in owner.book.due(now, live.connected()):
+        for contact in owner.book.due(now, live.connected(), live.dialled()):
             if not owner.standings.of(contact.peer).banned(now):
                 owner.book.dialling(contact.peer)
                 live.nursery.start_soon(owner.redial, live, contact.peer, contact.address)

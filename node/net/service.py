@@ -26,6 +26,7 @@ from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 
 from node.net.channel import Channel, client_errors
+from node.net.door import Door
 from node.net.gossip import GossipGate, Sink, Validator
 from node.net.hardening import GARBAGE_WEIGHT, STREAM_FLOOD_WEIGHT, StreamGate, reset_quietly
 from node.net.host import parse_address
@@ -33,9 +34,10 @@ from node.net.identity import NetworkIdentity
 from node.net.limits import GOSSIP_CAP_BYTES, Limits
 from node.net.listening import check_free, dialable, write_addresses
 from node.net.live import PING, PING_BYTES, LiveHost, run_host
-from node.net.peerbook import PeerBook
+from node.net.peerbook import Origin, PeerBook
 from node.net.serving import Handler, StreamHandler, answering, serving
 from node.net.standing import Standings
+from node.net.subnets import host_in, is_public
 from protocol.errors import (
     AddressError,
     GossipTooLargeError,
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("proofmesh.net")
 
 DEFAULT_TIMEOUT = 10.0
+HEARSAY_WEIGHT = 5.0
 
 
 @dataclass(frozen=True)
@@ -104,15 +107,17 @@ class Transport(StreamGate):
         self._addresses: tuple[str, ...] = ()
         self.book = PeerBook(limits)
         self.standings = Standings(limits)
+        self.door = Door(limits, self._reserved)
         self.gate = GossipGate(limits, self.standings, self.penalise)
         self.round_trips: dict[str, float] = {}
+        self.trusted: set[str] = set()
         self._handlers: dict[str, Callable[[INetStream], Awaitable[None]]] = {}
         self._live: LiveHost | None = None
         self._up = trio.Event()
         self._nursery: trio.Nursery | None = None
         for address in bootstrap:
             info = self._parse(address)
-            self.book.learn(str(info.peer_id), address, configured=True)
+            self.book.learn(str(info.peer_id), address, Origin.CONFIGURED)
         self.add_handler(PING, _pong, max_request=PING_BYTES, timeout=DEFAULT_TIMEOUT)
 
     # --- life ----------------------------------------------------------------------------
@@ -344,7 +349,7 @@ class Transport(StreamGate):
             raise PeerBannedError(f"Peer {peer} is banned for now.")
         with client_errors(peer, "connect"), trio.fail_after(timeout):
             await self._dial(live, info)
-        self.book.learn(peer, address, configured=False)
+        self.book.learn(peer, address, Origin.MET, proven=True)
         return peer
 
     async def redial(self, live: LiveHost, peer: str, address: str) -> None:
@@ -355,7 +360,43 @@ class Transport(StreamGate):
             self.book.failed(peer, trio.current_time(), random.random())
             log.debug("dial failed", peer=peer, code=error.code)
         else:
-            self.book.reached(peer)
+            self.book.reached(peer, address)
+
+    def introduced(self, peer: str, address: str) -> None:
+        """A connected peer says where it can be reached; proven if that is the host it comes from."""
+        if address.endswith(f"/p2p/{peer}") and (host := host_in(address)):
+            self.book.learn(peer, address, Origin.MET, proven=self.door.host_of(peer) == host)
+
+    def hear_of(self, address: str, source: str) -> None:
+        """A connected peer speaks of another one: worth a dial, if there is room."""
+        stranger = address.rsplit("/p2p/", 1)[-1]
+        if stranger in (self.peer_id, source) or stranger in self.book or not self._plausible(address, source):
+            return
+        try:
+            parse_address(address)
+        except AddressError:
+            self.penalise(source, "hearsay that is no address", HEARSAY_WEIGHT)
+        else:
+            self.book.learn(stranger, address, Origin.HEARSAY, source=source)
+
+    def peers_to_share(self, count: int) -> tuple[str, ...]:
+        """Addresses of connected peers that this node found true, at most `count`, in a random order."""
+        connected = self._live.connected() if self._live is not None else frozenset()
+        found = [c.address for c in self.book.contacts() if c.proven and c.peer in connected]
+        return tuple(random.sample(found, min(count, len(found))))
+
+    def _plausible(self, address: str, source: str) -> bool:
+        """A stranger's word sends nobody into the network behind this node."""
+        host = host_in(address)
+        if not host:
+            return False
+        known = self.door.host_of(source) or host_in(self.book.address_of(source) or "")
+        return is_public(host) or not is_public(known)
+
+    def _reserved(self, peer: str) -> bool:
+        """Whether a peer may take a stranger's place: the operator, the chain or our own record vouch for it."""
+        contact = self.book.of(peer)
+        return (contact is not None and contact.origin in (Origin.CONFIGURED, Origin.CHAIN)) or peer in self.trusted
 
     def peers(self) -> tuple[PeerSnapshot, ...]:
         """All peers connected, remembered as contacts, or with a score below neutral; sorted by id."""
@@ -381,6 +422,7 @@ class Transport(StreamGate):
         if self.standings.of(peer).penalise(weight, trio.current_time()):
             self.counters["bans"] += 1
             log.warning("peer banned", peer=peer, reason=reason)
+            self.door.banned(peer)
             if self._live is not None:
                 self._live.hang_up_soon(peer)
 

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
 import multiaddr  # type: ignore[import-untyped]
@@ -98,6 +99,7 @@ class Attacker:
         self.host = host
         self.victim_id = ID.from_base58(victim.peer_id)
         self._info = info_from_p2p_addr(multiaddr.Multiaddr(victim.addresses[0]))
+        self.address = self._info.addrs[0]
 
     @property
     def peer_id(self) -> str:
@@ -123,6 +125,18 @@ async def attacker(victim: Transport) -> AsyncIterator[Attacker]:
         await hostile.connect()
         yield hostile
         await host.disconnect(hostile.victim_id)
+
+
+@contextmanager
+def dialling_from(host: str) -> Iterator[None]:
+    """Within the block this process dials from another address of this machine, as from another subnet."""
+    original = trio.open_tcp_stream
+    patched: Any = trio
+    patched.open_tcp_stream = partial(original, local_address=host)
+    try:
+        yield
+    finally:
+        patched.open_tcp_stream = original
 
 
 async def still_serves(victim: Transport) -> None:
