@@ -12,6 +12,7 @@ import trio
 
 from contracts import bindings, packing
 from contracts import events as chain_events
+from contracts.abi import artifact
 from contracts.calldata import decode_settlements
 from contracts.packing import BatchJob
 from contracts.records import Advice, ModelRecord, Settlement, Status
@@ -20,8 +21,9 @@ from market.events import ChainExpired, ChainLocked, ChainSettled, JobEvent
 from market.instants import SECOND
 from node.chain.client import ChainClient
 from node.chain.clock import ChainClock
+from node.chain.endpoints import Endpoints
 from node.chain.follower import WINDOW, Follower, Undone
-from node.chain.records import Call, Log, Receipt, hex_of, parse_bytes, parse_logs
+from node.chain.records import Call, Log, Receipt, hex_of, parse_bytes
 from node.chain.rpc import RpcClient
 from node.chain.store import Block, TransactionStore
 from node.chain.transactions import SendingPolicy, TransactionSender
@@ -156,10 +158,9 @@ class ChainView:
         topics = [chain_events.event_topic(contract, kind.__name__), *indexed]
         where = {
             "address": hex_of(self._registry if contract == "Registry" else self.network.escrow),
-            "fromBlock": hex_of(self._settings.start_block),
             "topics": [None if topic is None else hex_of(topic) for topic in topics],
         }
-        logs = parse_logs(await self.client.rpc.call("eth_getLogs", where))
+        logs = await self.client.past_logs(where, self._settings.start_block)
         decoded = [(each, chain_events.decode_event(each.topics, each.data)) for each in logs]
         return [(each, event) for each, event in decoded if isinstance(event, kind)]
 
@@ -269,6 +270,7 @@ class ChainView:
             start_block=self._settings.start_block,
             poll_s=self._settings.poll_ms / 1000,
             clock=self.clock,
+            topics=tuple(artifact("Escrow").events),
         )
 
         async def handle(block: Block | Undone) -> None:
@@ -349,6 +351,13 @@ def revert_words(data: bytes) -> str | None:
     return contract_error(data).message.removeprefix("The contract refused: ").rstrip(".")
 
 
+def _clients(settings: Settings) -> list[RpcClient]:
+    """One client an endpoint; where there is another to ask, none is asked twice in vain."""
+    urls = settings.rpc_endpoints
+    attempts = {} if len(urls) == 1 else {"attempts": 1}
+    return [RpcClient(url, decoder=revert_words, **attempts) for url in urls]
+
+
 @asynccontextmanager
 async def open_chain(
     settings: Settings, account: Account | None = None, journal: Journal | None = None
@@ -365,7 +374,7 @@ async def open_chain(
             remedy="Run `proofmesh devnet up`, or set escrow and registry in config.toml.",
         )
     network = Network(chain_id=settings.chain_id, escrow=settings.escrow)
-    async with RpcClient(settings.rpc_url, decoder=revert_words) as rpc:
+    async with Endpoints(_clients(settings), settings.chain_id) as rpc:
         client = ChainClient(rpc)
         await client.require_chain(settings.chain_id)
         sender = None

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from contracts.events import EscrowEvent, all_changes, decode_event
-from node.chain.records import hex_of, parse_logs
+from node.chain.records import hex_of
 from node.chain_view import ChainView
 
 
@@ -23,9 +23,8 @@ class Movement:
 
 async def movements(chain: ChainView, account: bytes | None = None) -> list[Movement]:
     """Return every event of the Escrow since its deployment; with `account`, those that changed its balance."""
-    where = {"address": hex_of(chain.network.escrow), "fromBlock": hex_of(chain.start_block)}
     found = []
-    for entry in parse_logs(await chain.client.rpc.call("eth_getLogs", where)):
+    for entry in await chain.client.past_logs({"address": hex_of(chain.network.escrow)}, chain.start_block):
         event = decode_event(entry.topics, entry.data)
         if not isinstance(event, EscrowEvent):
             continue

@@ -159,6 +159,9 @@ class Settings(Section):
     rpc_url: str = Field(
         repr=False, description="JSON-RPC of the chain. It may hold an access key: it is never logged."
     )
+    rpc_urls: Annotated[tuple[str, ...], BeforeValidator(_list), Field(max_length=8)] = Field(
+        default=(), repr=False, description="Further JSON-RPC endpoints of the chain, the most trusted first."
+    )
     chain_id: Annotated[WholeNumber, Field(ge=1, lt=2**63)] = Field(description="Id of the chain.")
     escrow: OptionalAddress = Field(default=None, description="Address of the Escrow contract.")
     registry: OptionalAddress = Field(default=None, description="Address of the Registry contract.")
@@ -195,11 +198,17 @@ class Settings(Section):
     client: ClientSettings = ClientSettings()
     verifier: VerifierSettings = VerifierSettings()
 
-    @field_validator("rpc_url")
+    @property
+    def rpc_endpoints(self) -> tuple[str, ...]:
+        """All RPC endpoints, the most trusted first, each once."""
+        return tuple(dict.fromkeys((self.rpc_url, *self.rpc_urls)))
+
+    @field_validator("rpc_url", "rpc_urls")
     @classmethod
-    def _http(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://")) or len(value) > 2_048 or not value.isprintable():
-            raise ValueError("must be an http:// or https:// address")
+    def _http(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for url in (value,) if isinstance(value, str) else value:
+            if not url.startswith(("http://", "https://")) or len(url) > 2_048 or not url.isprintable():
+                raise ValueError("must be an http:// or https:// address")
         return value
 
     @field_validator("listen", "announce", "bootstrap")

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ethereum's methods with typed arguments and results, over an `RpcClient`."""
+"""Ethereum's methods with typed arguments and results, over one or several RPC endpoints."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from node.chain.endpoints import Endpoints
+from node.chain.logs import block_logs, past_logs
 from node.chain.records import (
     BlockHeader,
     Call,
@@ -14,7 +16,6 @@ from node.chain.records import (
     hex_of,
     parse_bytes,
     parse_header,
-    parse_logs,
     parse_quantity,
     parse_receipt,
 )
@@ -25,10 +26,10 @@ _DEFAULT_TIP = 10**9
 
 
 class ChainClient:
-    """The chain behind one RPC. Every method may raise a `ChainError`."""
+    """The chain behind its RPC endpoints. Every method may raise a `ChainError`."""
 
-    def __init__(self, rpc: RpcClient) -> None:
-        self.rpc = rpc
+    def __init__(self, rpc: RpcClient | Endpoints) -> None:
+        self.rpc = rpc if isinstance(rpc, Endpoints) else Endpoints((rpc,))
 
     async def require_chain(self, chain_id: int) -> None:
         """Check that the RPC serves this chain.
@@ -55,11 +56,16 @@ class ChainClient:
         pairs = zip(tags, found, strict=True)
         return [None if block is None else parse_header(block, pending=tag == "pending") for tag, block in pairs]
 
-    async def logs(self, block_hashes: Sequence[bytes], addresses: Sequence[bytes]) -> list[tuple[Log, ...]]:
-        """Return the logs of some contracts in each block, in one round trip."""
-        where = [hex_of(address) for address in addresses]
-        queries = [("eth_getLogs", ({"blockHash": hex_of(h), "address": where},)) for h in block_hashes]
-        return [parse_logs(found) for found in await self.rpc.batch(queries)]
+    async def logs(
+        self, headers: Sequence[BlockHeader], addresses: Sequence[bytes], topics: Sequence[bytes] = ()
+    ) -> list[tuple[Log, ...]]:
+        """Return the logs of some contracts in each block, none left out (logs.py)."""
+        return await block_logs(self.rpc, headers, addresses, topics)
+
+    async def past_logs(self, where: Mapping[str, Json], first: int) -> list[Log]:
+        """Return the logs of a filter from a block to the head, in chunks that the RPC accepts."""
+        head = await self.header("latest")
+        return await past_logs(self.rpc, where, first, head.number if head is not None else first)
 
     async def call(
         self, to: bytes, data: bytes, *, sender: bytes | None = None, block: str = "latest"

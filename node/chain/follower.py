@@ -3,7 +3,8 @@
 
 It keeps a window of handled blocks. When the chain's block at the tip's height is another one, the tip
 is undone, and so on down to a common block; then the new blocks come. Logs are fetched by block hash,
-so they belong to exactly the block that is reported. A shorter chain that agrees with the window is
+so they belong to exactly the block that is reported. With several endpoints a block counts, and another is
+undone for it, when they agree (endpoints.py). A shorter chain that agrees with the window is
 only late (RPCs behind a balancer differ by a block) and undoes nothing.
 
 Delivery is at least once: the cursor moves after blocks are handled, so after a crash up to one batch
@@ -54,9 +55,11 @@ class Follower:
         start_block: int = 0,
         poll_s: float = 1.0,
         clock: ChainClock | None = None,
+        topics: Sequence[bytes] = (),
     ) -> None:
         self._client = client
         self._addresses = tuple(addresses)
+        self._topics = tuple(topics)
         self._store = store
         self._chain_id = chain_id
         self._start = start_block
@@ -103,14 +106,15 @@ class Follower:
             await self._client.require_chain(self._chain_id)
             self._heard = True
         # One round trip a look: a node takes many looks that show nothing new.
-        tip = [self.tip.number] if self.tip else []
-        head, pending, *there = await self._client.headers(["latest", "pending", *tip])
-        if head is None:
+        look = await self._client.rpc.look(self.tip.number if self.tip else None)
+        if look is None:
             return False
+        head = look.head
         if self._clock is not None:
-            # The pending block's time is what a transaction sent now would see.
-            self._clock.observe((pending or head).timestamp)
-        if undone := self._replaced(head, next(iter(there), None)):
+            self._clock.observe(look.time)
+        if undone := self._replaced(head, look.there):
+            if head.number < undone.number and not await self._client.rpc.agreed(head.number, head.hash):
+                return False
             if len(self._window) == 1 and undone.number > self._start:
                 raise ReorgTooDeepError(f"Block {undone.number} and all known before it were replaced.")
             await handle(Undone(undone))
@@ -146,7 +150,9 @@ class Follower:
                 break
             headers.append(header)
             parent = header.hash
-        found = await self._client.logs([header.hash for header in headers], self._addresses)
+        if headers and not await self._client.rpc.agreed(headers[-1].number, headers[-1].hash):
+            return []
+        found = await self._client.logs(headers, self._addresses, self._topics)
         return [
             Block(header.number, header.hash, header.parent, header.timestamp, logs)
             for header, logs in zip(headers, found, strict=True)

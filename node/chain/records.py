@@ -18,13 +18,17 @@ Json = Any
 
 @dataclass(frozen=True)
 class BlockHeader:
-    """A block without its content; `timestamp` in seconds, `base_fee` in wei."""
+    """A block without its content; `timestamp` in seconds, `base_fee` in wei.
+
+    `logs_bloom` is the filter of its logs (bloom.py), None from an RPC that does not say it.
+    """
 
     number: int
     hash: bytes
     parent: bytes
     timestamp: int
     base_fee: int
+    logs_bloom: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ def parse_header(value: Json, *, pending: bool = False) -> BlockHeader:
         parent=parse_bytes(block.get("parentHash"), "parent hash", 32),
         timestamp=parse_quantity(block.get("timestamp"), "timestamp"),
         base_fee=parse_quantity(block.get("baseFeePerGas") or "0x0", "base fee"),
+        logs_bloom=None if block.get("logsBloom") is None else parse_bytes(block["logsBloom"], "logs filter", 256),
     )
 
 

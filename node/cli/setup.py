@@ -173,6 +173,6 @@ def show(context: typer.Context) -> None:
         value: object = fields
         for part in key.split("."):
             value = value[part] if isinstance(value, dict) else value
-        rows.append((key, "(set)" if key == "rpc_url" else value, origin))
+        rows.append((key, "(set)" if key in ("rpc_url", "rpc_urls") and value else value, origin))
     session.output.table("Settings", ["key", "value", "from"], rows)
     session.output.result({key: {"value": value, "from": origin} for key, value, origin in rows})

@@ -12,6 +12,7 @@ import tiny_contract
 import trio
 
 from node.chain.client import ChainClient
+from node.chain.endpoints import Endpoints
 from node.chain.records import Json, hex_of, parse_bytes
 from node.chain.rpc import RpcClient
 from node.chain.store import TransactionStore
@@ -51,7 +52,7 @@ async def tiny_chain(folder: Path, *, port: int = 0) -> AsyncIterator[Chain]:
             yield Chain(ChainClient(rpc), parse_bytes(receipt["contractAddress"], size=20), anvil.url)
 
 
-async def transact(rpc: RpcClient, request: dict[str, Json]) -> dict[str, Json]:
+async def transact(rpc: RpcClient | Endpoints, request: dict[str, Json]) -> dict[str, Json]:
     """Let anvil sign and send a transaction; return its receipt (mining takes a moment)."""
     done = await rpc.call("eth_sendTransaction", request)
     with trio.fail_after(10):
