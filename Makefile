@@ -13,6 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo demo-check test test-models test-ezkl test-ray soundness check sim sim-campaign gas mutants figures bench-proving
+.PHONY: cluster cluster-check soak
 .PHONY: fresh clean lock install-demo install-dev
 
 help: ## list the targets
@@ -53,6 +54,18 @@ sim: install-demo ## the market in a simulated, faulty world: 30 nodes, 500 jobs
 
 sim-campaign: install-demo ## 200 simulated markets of 8 nodes and 20 jobs; failing seeds say how to replay them
 	@$(PY) -m sims.campaign --seeds 200 --nodes 8 --jobs 20
+
+cluster: install-demo ## ten minutes of chaos: 8 provers, 3 verifiers, 4 clients, real processes; writes build/cluster.json
+	@mkdir -p build
+	@.venv/bin/proofmesh sim cluster --provers 8 --verifiers 3 --clients 4 --minutes 10 --chaos --report build/cluster.json
+
+cluster-check: install-demo ## a minute and a half of chaos in a small cluster; audits every wei
+	@mkdir -p build
+	@.venv/bin/proofmesh sim cluster --provers 2 --verifiers 1 --clients 1 --minutes 1.5 --chaos --report build/cluster-check.json
+
+soak: install-demo ## an hour of a small cluster without faults; fails if memory, descriptors, tasks or disk grow
+	@mkdir -p build
+	@.venv/bin/proofmesh sim cluster --minutes 60 --pace 8 --soak --folder build/soak --report build/soak.json
 
 gas: install-dev ## gas of the contracts in the scenario of docs/gas.md; writes build/gas.json, checks the snapshot
 	@mkdir -p build

@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from protocol.errors import UsageError
+from sims.cluster.cli import cluster
 from sims.run import Options, Outcome, simulate
 
 app = typer.Typer(help="The market in a simulated, faulty world.", no_args_is_help=True)
+app.command()(cluster)
 DEFAULT = Options()
 
 
