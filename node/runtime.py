@@ -26,6 +26,7 @@ from node.greeting import Greeter, Profile
 from node.journal import Journal
 from node.net import Limits, Transport, load_or_create
 from node.net.identity import fresh
+from node.net.peerstore import PEER_FILE
 from node.order_gossip import OrderGossip
 from node.receipt_store import ReceiptStore
 from node.role_shell import RoleShell
@@ -217,6 +218,7 @@ async def _assemble(
         network_tag=f"{network.chain_id}/{network.escrow.hex()}",
         announce=settings.announce,
         address_file=folder.path / "addresses",
+        peer_file=folder.path / PEER_FILE,
     )
     endpoint = MarketEndpoint(network, transport)
     bundles = BundleStore(folder.bundles, settings.powers_of_tau)

@@ -204,6 +204,14 @@ class Misbehaviour(NetworkError):
         self.weight = weight
 
 
+class PeerStoreError(NetworkError):
+    """The file of peers of earlier runs is damaged, too large or not readable."""
+
+    code = "PM-NET-013"
+    exit_code = 3
+    remedy = "Nothing is lost: the file is put aside and the node finds its peers anew."
+
+
 class BundleUnavailableError(NetworkError):
     """No source has the bundle, or none could finish sending it."""
 

@@ -35,6 +35,7 @@ from node.net.limits import GOSSIP_CAP_BYTES, Limits
 from node.net.listening import check_free, dialable, write_addresses
 from node.net.live import PING, PING_BYTES, LiveHost, run_host
 from node.net.peerbook import Origin, PeerBook
+from node.net.peerstore import PeerMemory
 from node.net.serving import Handler, StreamHandler, answering, serving
 from node.net.standing import Standings
 from node.net.subnets import host_in, is_public
@@ -82,6 +83,7 @@ class Transport(StreamGate):
         network_tag: chain and Escrow; peers with another tag share no protocol and no topic.
         announce: addresses to tell others instead of those listened on (behind a NAT).
         address_file: where to write the full addresses once listening.
+        peer_file: where peers and bans are kept across restarts.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Transport(StreamGate):
         limits: Limits = Limits(),  # noqa: B008  (frozen)
         announce: Sequence[str] = (),
         address_file: Path | None = None,
+        peer_file: Path | None = None,
     ) -> None:
         tag = network_tag.encode() if isinstance(network_tag, str) else network_tag
         self._tag = sha256(tag).hexdigest()[:16]
@@ -109,6 +112,7 @@ class Transport(StreamGate):
         self.standings = Standings(limits)
         self.door = Door(limits, self._reserved)
         self.gate = GossipGate(limits, self.standings, self.penalise)
+        self._memory = PeerMemory(peer_file, limits, self.book, self.standings) if peer_file else None
         self.round_trips: dict[str, float] = {}
         self.trusted: set[str] = set()
         self._handlers: dict[str, Callable[[INetStream], Awaitable[None]]] = {}
@@ -152,6 +156,9 @@ class Transport(StreamGate):
                 self._nursery = nursery
                 for topic in self.gate.topics:
                     nursery.start_soon(self.gate.pump, topic)
+                if self._memory is not None:
+                    self._memory.recall(self.peer_id, trio.current_time())
+                    nursery.start_soon(self._memory.keep_regularly, self.connected)
                 try:
                     await self._supervise(task_status)
                 except ListenError as error:
@@ -381,7 +388,7 @@ class Transport(StreamGate):
 
     def peers_to_share(self, count: int) -> tuple[str, ...]:
         """Addresses of connected peers that this node found true, at most `count`, in a random order."""
-        connected = self._live.connected() if self._live is not None else frozenset()
+        connected = self.connected()
         found = [c.address for c in self.book.contacts() if c.proven and c.peer in connected]
         return tuple(random.sample(found, min(count, len(found))))
 
@@ -398,9 +405,13 @@ class Transport(StreamGate):
         contact = self.book.of(peer)
         return (contact is not None and contact.origin in (Origin.CONFIGURED, Origin.CHAIN)) or peer in self.trusted
 
+    def connected(self) -> frozenset[str]:
+        """The ids of the peers with an open connection."""
+        return self._live.connected() if self._live is not None else frozenset()
+
     def peers(self) -> tuple[PeerSnapshot, ...]:
         """All peers connected, remembered as contacts, or with a score below neutral; sorted by id."""
-        connected = self._live.connected() if self._live is not None else frozenset()
+        connected = self.connected()
         contacts = {contact.peer: contact for contact in self.book.contacts()}
         now = trio.current_time()
         return tuple(

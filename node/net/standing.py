@@ -45,10 +45,16 @@ class Standing:
         self.scored_at = now
         if self.score > self.limits.ban_score or self.banned(now):
             return False
-        self.banned_until = now + min(self.limits.ban_longest, self.limits.ban_first * 2.0**self.bans)
+        self.banned_until = now + min(self.limits.ban_longest, self.limits.ban_first * 2.0 ** min(self.bans, 32))
         self.bans += 1
         self.score = self.limits.ban_score / 2  # on probation when the ban ends
         return True
+
+    def restore(self, score: float, bans: int, now: float, banned_for: float) -> None:
+        """Take up what an earlier run knew; a ban has `banned_for` seconds left."""
+        self.score, self.scored_at, self.bans = score, now, bans
+        if banned_for > 0:
+            self.banned_until = now + banned_for
 
 
 class Standings:
@@ -70,6 +76,10 @@ class Standings:
     def blamed(self, now: float) -> frozenset[str]:
         """The peers whose score is below neutral or who are banned."""
         return frozenset(p for p, s in self._of.items() if s.banned(now) or s.score_at(now) < 0)
+
+    def remembered(self, now: float) -> frozenset[str]:
+        """The peers that a restart must not forget: blamed now, or banned before."""
+        return self.blamed(now) | {peer for peer, standing in self._of.items() if standing.bans}
 
     def _forget_one(self, but: str) -> None:
         victims = (p for p, s in self._of.items() if p != but and not s.bans and not s.open_streams)
