@@ -244,7 +244,7 @@ class Client:
     def cancel(self, order_hash: bytes) -> None:
         """Ask for a job's end; an award that is out stays good until its promise."""
         assert self.node.client is not None
-        self.node.client.shell.feed(CancelAsked(self.node.context.clock.now(), order_hash))
+        self.node.client.shell.hear(CancelAsked(self.node.context.clock.now(), order_hash))
 
     def job(self, order_hash: bytes) -> Job:
         """Return a job as it stands.

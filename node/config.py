@@ -23,7 +23,7 @@ from node.settings import NETWORK_DEFAULTS, Settings
 from protocol.errors import SettingsError
 
 PREFIX = "PROOFMESH_"
-RESERVED = frozenset({"DATA_DIR", "NETWORK", "PASSWORD", "PASSWORD_FILE", "ANVIL"})
+RESERVED = frozenset({"DATA_DIR", "NETWORK", "PASSWORD", "PASSWORD_FILE", "ANVIL", "CRASH_FILE"})
 """Names after the prefix that are not keys of config.toml, or are read before it."""
 MAX_CONFIG_BYTES = 1 << 20
 

@@ -15,8 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from market.client import Job
 from protocol import bounded_json
+
+log = structlog.get_logger("proofmesh.client")
 
 _SUFFIX = ".json"
 _CANCEL = ".cancel"
@@ -29,12 +33,15 @@ class JobFiles:
     folder: Path
 
     def write(self, job: Job, story: Sequence[dict[str, Any]]) -> None:
-        """Write the snapshot of a job, whole or not at all."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Write the snapshot of a job, whole or not at all; a full disk costs the picture, not the job."""
         path = self.folder / (job.order_hash.hex() + _SUFFIX)
         fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps(snapshot(job, story), indent=2, sort_keys=True) + "\n")
-        os.replace(fresh, path)
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fresh.write_text(json.dumps(snapshot(job, story), indent=2, sort_keys=True) + "\n")
+            os.replace(fresh, path)
+        except OSError as error:
+            log.warning("job not shown", order=job.order_hash.hex()[:12], reason=error.strerror)
 
     def read(self, order_hash: bytes) -> dict[str, Any] | None:
         """Return the snapshot of a job, None when there is none."""

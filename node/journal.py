@@ -3,8 +3,12 @@
 
 One SQLite file in WAL mode with synchronous=FULL: when a call returns, its rows survive a power cut.
 An event and the effects that it asked for are written in one transaction; an effect stays in the
-outbox until it is finished. Rows carry a CRC-32 over everything they say, and events are numbered
-without gaps, so a damaged or lost record is an error and never a different history.
+outbox until it is finished. Rows carry a CRC-32 over everything they say, and each role's events are
+numbered without gaps, so a damaged or lost record is an error and never a different history.
+
+A role's history is a snapshot of its machine's state and the events after it; `compact` replaces both by
+a new snapshot, at once. So the file grows with what is in work, not with what was ever done. `seq` counts the
+events of all roles, in the order in which they happened, also across snapshots.
 
 Calls are synchronous (a few ms) and for one task: the shell's. That one process writes is the data
 folder's lock to enforce; others may open the journal to read.
@@ -14,58 +18,41 @@ from __future__ import annotations
 
 import sqlite3
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
-from protocol.errors import JournalCorruptError, JournalError, JournalFormatError
+from node.journal_format import Guarded, checksum, open_database, require_whole
+from protocol.errors import JournalCorruptError
 
-FORMAT_VERSION = 1
-APPLICATION_ID = 0x504D4A31  # "PMJ1"
+__all__ = ["KEPT_TRANSACTIONS", "Journal", "checksum"]
 
-_SCHEMA = """
-CREATE TABLE events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, role TEXT NOT NULL, at INTEGER NOT NULL,
-    blob BLOB NOT NULL, checksum INTEGER NOT NULL) STRICT;
-CREATE INDEX events_by_role ON events (role, seq);
-CREATE TABLE outbox (
-    effect_id INTEGER PRIMARY KEY AUTOINCREMENT, seq INTEGER NOT NULL, position INTEGER NOT NULL,
-    role TEXT NOT NULL, blob BLOB NOT NULL, checksum INTEGER NOT NULL,
-    done INTEGER NOT NULL DEFAULT 0) STRICT;
-CREATE INDEX outbox_pending ON outbox (role, effect_id) WHERE done = 0;
-CREATE TABLE facts (key TEXT PRIMARY KEY, value BLOB NOT NULL, checksum INTEGER NOT NULL) STRICT;
-CREATE TABLE blocks (
-    number INTEGER PRIMARY KEY, blob BLOB NOT NULL, checksum INTEGER NOT NULL) STRICT;
-CREATE TABLE transactions (
-    hash BLOB PRIMARY KEY, key TEXT NOT NULL, sender BLOB NOT NULL, nonce INTEGER NOT NULL,
-    attempt INTEGER NOT NULL, call BLOB NOT NULL, raw BLOB NOT NULL, checksum INTEGER NOT NULL,
-    done INTEGER NOT NULL DEFAULT 0, UNIQUE (key, attempt), UNIQUE (sender, nonce, attempt)) STRICT;
-"""
+KEPT_TRANSACTIONS = 4_096
+"""Mined transactions of an account that are kept, so that their keys are not used again."""
 
 
 class Journal:
-    """Events, outbox and small facts of one node. Also a context manager that closes it."""
+    """Events, snapshots, outbox and small facts of one node. Also a context manager that closes it."""
 
     def __init__(self, path: Path, *, now_ns: Callable[[], int] = time.time_ns) -> None:
-        """Open or create the file.
+        """Open or create the file; one of an older format is brought to the present one.
 
         Raises:
-            JournalFormatError: it is another version's, or not a journal.
-            JournalCorruptError: SQLite or the numbering of events says that it is damaged.
+            JournalFormatError: it is a newer version's, or not a journal.
+            JournalCorruptError: SQLite, the write-ahead log or the numbering of events says that it is damaged.
+            JournalFullError: the disk is full or cannot be written.
             JournalError: it cannot be opened.
         """
         self._path = path
         self._now_ns = now_ns
-        self.database = _open_database(path)
-        with _Guarded(path):
-            lowest, highest, count = self.database.execute(
-                "SELECT min(seq), max(seq), count(*) FROM events"
-            ).fetchone()
-        if count and (lowest != 1 or highest != count):
+        self.database = open_database(path)
+        try:
+            with Guarded(path):
+                require_whole(self.database, path)
+        except BaseException:
             self.close()
-            raise JournalCorruptError(f"{path}: {highest - count} of {highest} events are missing.")
+            raise
 
     def append(
         self, role: str, event: bytes, effects: Sequence[bytes], finishes: Sequence[int] = ()
@@ -76,15 +63,17 @@ class Journal:
             The ids of the effects, in order.
 
         Raises:
+            JournalFullError: the disk is full or cannot be written; nothing was written.
             JournalError: nothing was written.
         """
         at = self._now_ns()
         identities: list[int] = []
         with self.transaction() as database:
-            seq = int(database.execute("SELECT ifnull(max(seq), 0) + 1 FROM events").fetchone()[0])
+            seq, number = self._last(role)
+            seq, number = seq + 1, number + 1
             database.execute(
-                "INSERT INTO events (seq, role, at, blob, checksum) VALUES (?, ?, ?, ?, ?)",
-                (seq, role, at, event, checksum(seq, role, at, event)),
+                "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)",
+                (seq, role, number, at, event, checksum(seq, role, number, at, event)),
             )
             for position, effect in enumerate(effects):
                 row = database.execute(
@@ -93,23 +82,68 @@ class Journal:
                 )
                 identities.append(int(row.lastrowid or 0))
             for effect_id in finishes:
-                database.execute("UPDATE outbox SET done = 1 WHERE effect_id = ?", (effect_id,))
+                database.execute("DELETE FROM outbox WHERE effect_id = ?", (effect_id,))
         return identities
 
     def finish(self, effect_id: int) -> None:
         """Take an effect out of the outbox; once done, done."""
         with self.transaction() as database:
-            database.execute("UPDATE outbox SET done = 1 WHERE effect_id = ?", (effect_id,))
+            database.execute("DELETE FROM outbox WHERE effect_id = ?", (effect_id,))
+
+    def compact(self, role: str, state: bytes) -> None:
+        """Replace a role's events by the state that they led to; its outbox stays. All or nothing.
+
+        Args:
+            role: whose events; `state` is what all of them together led to.
+        """
+        with self.transaction() as database:
+            number = self._last(role)[1]
+            seq = database.execute(
+                "SELECT max(ifnull((SELECT max(seq) FROM events WHERE role = ?1), 0),"
+                " ifnull((SELECT seq FROM snapshots WHERE role = ?1), 0))",
+                (role,),
+            ).fetchone()[0]
+            values = (role, number, seq, state, checksum(role, number, seq, state))
+            database.execute("REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?)", values)
+            database.execute("DELETE FROM events WHERE role = ?", (role,))
+            database.execute(
+                "DELETE FROM transactions WHERE done = 1 AND nonce <="
+                " (SELECT max(nonce) FROM transactions AS latest WHERE latest.sender = transactions.sender) - ?",
+                (KEPT_TRANSACTIONS,),
+            )
+
+    def roles(self) -> list[str]:
+        """Return the roles that have a history here, sorted."""
+        return [row[0] for row in self.select("SELECT role FROM events UNION SELECT role FROM snapshots")]
+
+    def length(self, role: str) -> int:
+        """Return how many events a role has after its snapshot."""
+        return int(self.select("SELECT count(*) FROM events WHERE role = ?", role)[0][0])
+
+    def snapshot(self, role: str) -> bytes | None:
+        """Return the state before the events of a role, None when they begin at the beginning.
+
+        Raises:
+            JournalCorruptError: the record is damaged.
+        """
+        rows = self.select("SELECT number, seq, blob, checksum FROM snapshots WHERE role = ?", role)
+        for number, seq, blob, crc in rows:
+            if checksum(role, number, seq, blob) != crc:
+                raise JournalCorruptError(f"{self._path}: the {role}'s snapshot does not match its checksum.")
+            return bytes(blob)
+        return None
 
     def events(self, role: str) -> Iterator[bytes]:
-        """Yield the events of a role, oldest first.
+        """Yield the events of a role after its snapshot, oldest first.
 
         Raises:
             JournalCorruptError: a record is damaged.
         """
-        rows = self.select("SELECT seq, at, blob, checksum FROM events WHERE role = ? ORDER BY seq", role)
-        for seq, at, blob, crc in rows:
-            if checksum(seq, role, at, blob) != crc:
+        rows = self.select(
+            "SELECT seq, number, at, blob, checksum FROM events WHERE role = ? ORDER BY number", role
+        )
+        for seq, number, at, blob, crc in rows:
+            if checksum(seq, role, number, at, blob) != crc:
                 raise JournalCorruptError(f"{self._path}: event {seq} does not match its checksum.")
             yield blob
 
@@ -121,9 +155,7 @@ class Journal:
         """
         found: list[tuple[int, bytes]] = []
         rows = self.select(
-            "SELECT effect_id, seq, position, blob, checksum FROM outbox"
-            " WHERE role = ? AND done = 0 ORDER BY effect_id",
-            role,
+            "SELECT effect_id, seq, position, blob, checksum FROM outbox WHERE role = ? ORDER BY effect_id", role
         )
         for effect_id, seq, position, blob, crc in rows:
             if checksum(seq, position, role, blob) != crc:
@@ -150,7 +182,7 @@ class Journal:
 
     def select(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
         """Return all rows of a query; SQLite's errors become journal errors."""
-        with _Guarded(self._path):
+        with Guarded(self._path):
             return self.database.execute(query, values).fetchall()
 
     def transaction(self) -> _Transaction:
@@ -169,31 +201,15 @@ class Journal:
     ) -> None:
         self.close()
 
-
-def checksum(*parts: int | str | bytes) -> int:
-    """Return the CRC-32 of typed parts, each framed by its length."""
-    crc = 0
-    for part in parts:
-        raw = part if isinstance(part, bytes) else str(part).encode()
-        crc = zlib.crc32(len(raw).to_bytes(8, "big") + raw, crc)
-    return crc
-
-
-class _Guarded(AbstractContextManager[None]):
-    """Turn SQLite's errors into journal errors."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, sqlite3.OperationalError | sqlite3.ProgrammingError):
-            raise JournalError(f"{self._path}: {error}.") from None
-        if isinstance(error, sqlite3.IntegrityError):
-            raise JournalError(f"{self._path}: a record exists already.") from None
-        if isinstance(error, sqlite3.DatabaseError):
-            raise JournalCorruptError(f"{self._path}: {error}.") from None
+    def _last(self, role: str) -> tuple[int, int]:
+        """Return the last `seq` of all roles and the last `number` of one, zero when there is none."""
+        row = self.database.execute(
+            "SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0),"
+            " max(ifnull((SELECT max(number) FROM events WHERE role = ?1), 0),"
+            " ifnull((SELECT number FROM snapshots WHERE role = ?1), 0))",
+            (role,),
+        ).fetchone()
+        return int(row[0]), int(row[1])
 
 
 class _Transaction(AbstractContextManager[sqlite3.Connection]):
@@ -202,51 +218,19 @@ class _Transaction(AbstractContextManager[sqlite3.Connection]):
         self._path = path
 
     def __enter__(self) -> sqlite3.Connection:
-        with _Guarded(self._path):
+        with Guarded(self._path):
             self._database.execute("BEGIN IMMEDIATE")
         return self._database
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with _Guarded(self._path):
-            if error is None:
-                self._database.execute("COMMIT")
-            elif self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-        _Guarded(self._path).__exit__(kind, error, trace)
-
-
-def _open_database(path: Path) -> sqlite3.Connection:
-    with _Guarded(path):
-        # isolation_level None: transactions are begun and ended by this module alone.
-        database = sqlite3.connect(path, isolation_level=None, timeout=1.0)
-        try:
-            if database.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
-                raise JournalError(f"{path} is on a file system without write-ahead logging.")
-            database.execute("PRAGMA synchronous = FULL")
-            _require_format(database, path)
-            path.chmod(0o600)
-        except BaseException as error:
-            database.close()
-            if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
-                raise JournalFormatError(f"{path} is not a journal.") from None
-            raise
-    return database
-
-
-def _require_format(database: sqlite3.Connection, path: Path) -> None:
-    application = database.execute("PRAGMA application_id").fetchone()[0]
-    version = database.execute("PRAGMA user_version").fetchone()[0]
-    if application == 0 and not database.execute("SELECT 1 FROM sqlite_schema").fetchone():
-        # The identity is set in the same transaction: a crash leaves an empty file or a whole one.
-        identity = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT_VERSION};"
-        database.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} {identity} COMMIT;")
-        return
-    if application != APPLICATION_ID:
-        raise JournalFormatError(f"{path} is not a journal.")
-    if version != FORMAT_VERSION:
-        raise JournalFormatError(f"{path} has format {version}; this version reads {FORMAT_VERSION}.")
-    for (problem,) in database.execute("PRAGMA quick_check(1)"):
-        if problem != "ok":
-            raise JournalCorruptError(f"{path} is damaged.")
+        with Guarded(self._path):
+            try:
+                if error is None:
+                    self._database.execute("COMMIT")
+            finally:
+                # A commit that failed (a full disk) leaves its transaction open.
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+        Guarded(self._path).__exit__(kind, error, trace)

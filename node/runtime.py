@@ -126,19 +126,19 @@ class Node:
         """Take the chain's word on an order (from the follower)."""
         for role in (self.client, self.prover, self.verifier):
             if role is not None and (role is not self.client or event.order_hash in role.shell.state.jobs):
-                role.shell.feed(event)
+                role.shell.hear(event)
 
     def heard(self, peer: str, hello: Hello) -> None:
         """A peer introduced itself."""
         if self.prover is not None and "verifier" in hello.roles:
-            self.prover.shell.feed(
+            self.prover.shell.note(
                 VerifierSeen(self.context.clock.now(), peer, hello.account, hello.least_fee)
             )
 
     def gone(self, peer: str, hello: Hello) -> None:
         """A peer is connected no longer."""
         if self.prover is not None and "verifier" in hello.roles:
-            self.prover.shell.feed(VerifierGone(self.context.clock.now(), hello.account))
+            self.prover.shell.note(VerifierGone(self.context.clock.now(), hello.account))
 
     async def _order(self, data: bytes, forwarder: str) -> None:
         message = codec.decode(data)
@@ -166,7 +166,7 @@ class Node:
         event: Event = FundsChanged(self.context.clock.now(), balance, gas_price)
         for role in (self.prover, self.verifier):
             if role is not None:
-                role.shell.feed(event)
+                role.shell.note(event)
 
 
 @asynccontextmanager

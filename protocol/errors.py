@@ -297,7 +297,18 @@ class JournalCorruptError(JournalError):
     """A record of the journal is damaged; going on could pay or act twice."""
 
     code = "PM-JRN-003"
-    remedy = "Restore the data folder from a copy; funds on-chain are safe and can be withdrawn."
+    remedy = (
+        "Save what can be read with `proofmesh journal export`, then start in a new data folder with the old "
+        "keystore.json; funds on-chain are safe and can be withdrawn."
+    )
+
+
+class JournalFullError(JournalError):
+    """The disk under the journal is full or read-only: nothing can be promised until it can be written."""
+
+    code = "PM-JRN-004"
+    exit_code = 1
+    remedy = "Free space on the data folder's disk, or make it writable; a running node goes on by itself."
 
 
 class VaultError(ProofmeshError):

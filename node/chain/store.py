@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from node.chain.records import Log
+from node.crash_point import reached
 from node.journal import Journal, checksum
 from protocol.errors import JournalCorruptError
 
@@ -52,6 +53,7 @@ class TransactionStore:
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (s.hash, s.key, s.sender, s.nonce, s.attempt, s.call, s.raw, crc),
             )
+        reached("transaction signed")
 
     def attempts(self, key: str) -> list[SignedTransaction]:
         """Return all attempts of a key, first to last."""
@@ -65,6 +67,7 @@ class TransactionStore:
         """Mark the transaction of a key as mined."""
         with self._journal.transaction() as database:
             database.execute("UPDATE transactions SET done = 1 WHERE key = ?", (key,))
+        reached("transaction mined")
 
     def _load(self, where: str, value: object) -> list[SignedTransaction]:
         columns = "key, sender, nonce, attempt, call, hash, raw, checksum"

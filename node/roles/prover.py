@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import structlog
 import trio
@@ -34,12 +36,23 @@ from market.events import (
     VerifierAnswered,
     WitnessReady,
 )
+from node.bundle_store import BundleUnknownError
 from node.context import NodeContext
 from node.endpoint import RefusedError
 from node.private_input import PrivateInput
 from node.role_shell import RoleShell
 from protocol.eip712 import digest
-from protocol.errors import NotCanonicalError, ProofmeshError, SealError, WorkerDiedError
+from protocol.errors import (
+    AuditError,
+    BackendError,
+    BundleError,
+    KeyMaterialError,
+    ModelError,
+    NotCanonicalError,
+    ProofmeshError,
+    SealError,
+    WorkerDiedError,
+)
 from protocol.messages import (
     AwardMessage,
     BidMessage,
@@ -56,6 +69,11 @@ from proving.prover import prove as prove_in_worker
 from proving.prover import witness as witness_in_worker
 
 BID_ATTEMPTS = 3
+WORKER_DEATHS = 1
+"""How often the worker of one job may die before its program is held to be the cause."""
+LOST = (OSError, MemoryError, AuditError, BackendError, BundleError, BundleUnknownError, KeyMaterialError, ModelError)
+"""What says, before anything is committed, that a program cannot be proved here; all else is the input's fault."""
+T = TypeVar("T")
 
 log = structlog.get_logger("proofmesh.prover")
 
@@ -67,6 +85,7 @@ class ProverRole:
         self._node = context
         self.shell = shell
         self._offered: set[bytes] = set()
+        self._deaths: Counter[bytes] = Counter()
         context.endpoint.on(AwardMessage, self._award)
         context.endpoint.on(SealedInput, self._sealed_input)
         context.endpoint.on(SettlementNotice, self._notice)
@@ -78,7 +97,7 @@ class ProverRole:
         What the journal remembers of an earlier run is no offer: after a start nothing is promised before it is warm.
         """
         self._offered.add(program_id)
-        self.shell.feed(ProgramServed(self._node.clock.now(), program_id, proving_ms))
+        self.shell.hear(ProgramServed(self._node.clock.now(), program_id, proving_ms))
 
     # --- from peers ----------------------------------------------------------------------
 
@@ -190,6 +209,7 @@ class ProverRole:
                 return await self._node.transactions.settle(effect)
             case EraseSecrets():
                 self._node.erase_secrets(effect.order_hash)
+                self._deaths.pop(effect.order_hash, None)
         return []
 
     async def _bid(self, effect: SendBid) -> None:
@@ -215,12 +235,13 @@ class ProverRole:
         now, order_hash = self._node.clock.now, effect.order_hash
         try:
             opened = self._opened(order_hash)
-            folder = self._node.bundles.folder_of_program(effect.order.program_id)
-            result = await self._node.workers.run(
-                witness_in_worker, folder, opened.values, opened.secrets, key=folder
-            )
+            result = await self._work(effect, witness_in_worker, opened.values, opened.secrets)
         except WorkerDiedError:
-            raise  # not the input's fault: tried again in a new worker
+            if self._died_again(order_hash):
+                return ProofFailed(now(), order_hash)
+            raise
+        except LOST as error:
+            return self._cannot_prove(order_hash, error)
         except ProofmeshError as error:
             log.info("input not usable", order=order_hash.hex()[:12], code=error.code)
             return InputRejected(now(), order_hash)
@@ -232,18 +253,31 @@ class ProverRole:
         order_hash = effect.order_hash
         try:
             opened = self._opened(order_hash)
-            folder = self._node.bundles.folder_of_program(effect.order.program_id)
-            result: Proved = await self._node.workers.run(
-                prove_in_worker, folder, opened.values, opened.secrets, effect.binding, key=folder
-            )
+            result: Proved = await self._work(effect, prove_in_worker, opened.values, opened.secrets, effect.binding)
         except WorkerDiedError:
-            raise  # not the program's fault: tried again in a new worker
-        except ProofmeshError as error:
-            log.warning("proof failed", order=order_hash.hex()[:12], code=error.code)
-            return ProofFailed(self._node.clock.now(), order_hash)
+            if self._died_again(order_hash):
+                return ProofFailed(self._node.clock.now(), order_hash)
+            raise
+        except Exception as error:
+            return self._cannot_prove(order_hash, error)
         outputs = result.public_inputs[1:-1]
         milliseconds = max(1, round(result.proving_ms))
         return ProofReady(self._node.clock.now(), order_hash, outputs, result.proof, milliseconds)
+
+    async def _work(self, effect: ComputeWitness | StartProof, function: Callable[..., T], *arguments: object) -> T:
+        folder = self._node.bundles.folder_of_program(effect.order.program_id)
+        return await self._node.workers.run(function, folder, *arguments, key=folder)
+
+    def _died_again(self, order_hash: bytes) -> bool:
+        """One death is bad luck, and tried again in a new worker; the next one is the program's."""
+        self._deaths[order_hash] += 1
+        return self._deaths[order_hash] > WORKER_DEATHS
+
+    def _cannot_prove(self, order_hash: bytes, error: Exception) -> Event:
+        """Whatever it is, a lost file or a bug: the machine bids on this program no more."""
+        code = getattr(error, "code", type(error).__name__)
+        log.error("proof failed; no further bids on its program", order=order_hash.hex()[:12], code=code)
+        return ProofFailed(self._node.clock.now(), order_hash)
 
     def _opened(self, order_hash: bytes) -> PrivateInput:
         return PrivateInput.from_bytes(self._node.vault.get(self._node.input_name(order_hash)))
