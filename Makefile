@@ -65,7 +65,7 @@ cluster-check: install-demo ## a minute and a half of chaos in a small cluster; 
 
 soak: install-demo ## an hour of a small cluster without faults; fails if memory, descriptors, tasks or disk grow
 	@mkdir -p build
-	@.venv/bin/proofmesh sim cluster --minutes 60 --pace 8 --soak --folder build/soak --report build/soak.json
+	@.venv/bin/proofmesh sim cluster --minutes 60 --pace 8 --folder build/soak --report build/soak.json
 
 gas: install-dev ## gas of the contracts in the scenario of docs/gas.md; writes build/gas.json, checks the snapshot
 	@mkdir -p build

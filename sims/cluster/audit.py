@@ -85,6 +85,8 @@ class Evidence:
     """What each honest account had in the Escrow at the begin; others are liars, and lose what they lose."""
     provers_keep: bool = True
     """Whether an honest prover must end with no less than it had: so it is when nothing was broken."""
+    receipts: tuple[str, ...] = ()
+    """Receipts that a stranger finds not valid, in words."""
     ended: tuple[str, ...] = ()
     """Daemons that ended by themselves, in words."""
     tracebacks: tuple[str, ...] = ()
@@ -102,6 +104,7 @@ def audit(evidence: Evidence) -> list[Finding]:
             *_balances(evidence),
             *_wallets(evidence),
             *_honest_losses(evidence),
+            *evidence.receipts,
         ],
         Severity.LIVENESS: [*_not_ended(evidence), *_open_locks(evidence)],
         Severity.CRASH: [*evidence.ended, *evidence.tracebacks],

@@ -13,7 +13,6 @@ import typer
 
 from protocol.errors import ProofmeshError
 from sims.cluster.audit import Severity
-from sims.cluster.growth import MOST_MEMORY_PERCENT
 from sims.cluster.options import DEFAULT_FOLDER, Options
 from sims.cluster.processes import ROOT
 from sims.cluster.run import Report, progress, run_cluster
@@ -37,7 +36,6 @@ def cluster(
     byzantine_program: Annotated[
         Path | None, typer.Option(help="Python program of the liars; default: the checkout's.")
     ] = None,
-    soak: Annotated[bool, typer.Option(help="Growth of memory, descriptors, tasks or disk is a failure.")] = False,
     folder: Annotated[Path, typer.Option(help="Data folders and logs; emptied first.")] = DEFAULT_FOLDER,
     report: Annotated[Path | None, typer.Option(help="Whole report, as JSON.")] = None,
 ) -> None:
@@ -57,7 +55,6 @@ def cluster(
         byzantine_percent=byzantine,
         byzantine_program=byzantine_program or CHECKOUT_LIAR,
         folder=folder,
-        memory_percent=MOST_MEMORY_PERCENT if soak else None,
     )
     # SIGTERM is taken like Ctrl-C: everything that was started is stopped.
     signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))

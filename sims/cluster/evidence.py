@@ -9,7 +9,7 @@ from typing import Any
 
 from sims.cluster.audit import ETH, Evidence, Move, Order, Wallet
 from sims.cluster.chain import Flow
-from sims.cluster.commands import run
+from sims.cluster.commands import ClusterError, run
 from sims.cluster.growth import Sample, growth
 from sims.cluster.options import FEE_WEI
 from sims.cluster.processes import session_of
@@ -49,7 +49,7 @@ async def gather(market: Market, orders: tuple[Order, ...], series: dict[str, li
     accounts = sorted({account for move in moves for account, _ in move.changes} | set(market.accounts))
     liars = {daemon.account for daemon in market.daemons if not daemon.honest}
     jobs = sum(1 for order in orders if order.phase == "settled")
-    percent = market.options.memory_percent
+    steady = not market.options.chaos
     return Evidence(
         orders=orders,
         moves=moves,
@@ -59,14 +59,28 @@ async def gather(market: Market, orders: tuple[Order, ...], series: dict[str, li
         wallets=await _wallets(market),
         deposits={party.account: DEPOSIT_WEI[party.role] for party in market.parties if party.account not in liars},
         provers_keep=not market.options.chaos,
+        receipts=await _bad_receipts(market, orders),
         ended=tuple(text for daemon in market.daemons if daemon.honest for text in daemon.ended),
         tracebacks=tuple(text for daemon in market.daemons if daemon.honest for text in daemon.tracebacks()),
         orphans=_orphans(market),
-        growth=()
-        if percent is None
-        else tuple(text for name, samples in series.items() for text in growth(name, samples, jobs, percent)),
+        growth=tuple(text for name, looks in series.items() for text in growth(name, looks, jobs, steady=steady)),
         provers=frozenset(daemon.account for daemon in market.daemons if daemon.role == "prover"),
     )
+
+
+async def _bad_receipts(market: Market, orders: tuple[Order, ...]) -> tuple[str, ...]:
+    """Check one receipt of each client as anybody could: offline, then against the chain."""
+    bad = []
+    for customer in market.customers:
+        settled = [order for order in orders if order.client == customer.account and order.phase == "settled"]
+        for order in settled[-1:]:
+            path = customer.data_dir / "receipts" / f"{order.order_hash.removeprefix('0x')}.json"
+            words = ["receipt", "verify", str(path), "--rpc", market.devnet["rpc_url"]]
+            try:
+                await run(market.options.folder.resolve() / "stranger", market.password_file, words)
+            except ClusterError as error:
+                bad.append(f"The receipt of order {order.order_hash} is not valid: {error.message}")
+    return tuple(bad)
 
 
 async def _wallets(market: Market) -> tuple[Wallet, ...]:

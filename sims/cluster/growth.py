@@ -11,6 +11,8 @@ from typing import Any
 
 MOST_MEMORY_PERCENT = 5
 """How much the last third's median memory may be above the second's."""
+ROUGH_MEMORY_PERCENT = 25
+"""The same while things break: a node that was cut off holds less for a while."""
 LEAST_SAMPLES = 30
 """A life with fewer is too short to judge."""
 DISK_BYTES_PER_JOB = 256 * 1024
@@ -46,6 +48,10 @@ class Lives:
     files: tuple[int, int, int]
     tasks: tuple[int, int, int]
     threads: tuple[int, int, int]
+    highest: tuple[int, int, int]
+    """The most descriptors, tasks and threads in the second third."""
+    usual: tuple[int, int, int]
+    """Their medians in the last third."""
 
 
 def longest_life(samples: Sequence[Sample]) -> list[Sample]:
@@ -69,6 +75,13 @@ def lives(samples: Sequence[Sample]) -> Lives | None:
         first, second, third = (level(part, of) for part in thirds)
         return first, second, third
 
+    def counted(of: Callable[[list[int]], int], part: Sequence[Sample]) -> tuple[int, int, int]:
+        return (
+            of([sample.files for sample in part]),
+            of([sample.tasks for sample in part]),
+            of([sample.threads for sample in part]),
+        )
+
     first, second, third = (median(sample.rss for sample in part) for part in thirds)
     return Lives(
         seconds=life[-1].at - life[0].at,
@@ -76,24 +89,29 @@ def lives(samples: Sequence[Sample]) -> Lives | None:
         files=levels(lambda sample: sample.files),
         tasks=levels(lambda sample: sample.tasks),
         threads=levels(lambda sample: sample.threads),
+        highest=counted(lambda values: max(values), thirds[1]),
+        usual=counted(lambda values: round(median(values)), thirds[2]),
     )
 
 
-def growth(name: str, samples: Sequence[Sample], jobs: int, percent: int = MOST_MEMORY_PERCENT) -> Iterable[str]:
+def growth(name: str, samples: Sequence[Sample], jobs: int, *, steady: bool = True) -> Iterable[str]:
     """Say in words what grew.
 
     Memory: medians of the last and the second third. Descriptors, tasks and threads follow the clients that come
-    and go, so the level is compared to which they fall back. Disk: by jobs done.
+    and go, so in a steady world the level is compared to which they fall back; while things break, the usual number
+    with the highest of the second third. Disk: by jobs done.
     """
     thirds = lives(samples)
     if thirds is None:
         return
     _, second, third = thirds.memory
-    if third * 100 > second * (100 + percent):
+    if third * 100 > second * (100 + (MOST_MEMORY_PERCENT if steady else ROUGH_MEMORY_PERCENT)):
         yield f"{name}: memory in the last third is {third / second:.1%} of that in the second."
-    for what, levels in (("descriptors", thirds.files), ("tasks", thirds.tasks), ("threads", thirds.threads)):
-        if levels[2] > levels[1]:
-            yield f"{name}: {what} fall back to {levels[2]} in the last third, to {levels[1]} in the second."
+    levels = (thirds.files, thirds.tasks, thirds.threads)
+    for index, what in enumerate(("descriptors", "tasks", "threads")):
+        before, now = levels[index][1:] if steady else (thirds.highest[index], thirds.usual[index])
+        if now > before:
+            yield f"{name}: {now} {what} in the last third, {before} in the second."
     life = longest_life(samples)
     grown = life[-1].disk - life[0].disk
     if grown > DISK_BYTES_PER_JOB * max(1, jobs):

@@ -41,8 +41,6 @@ class Options:
     byzantine_percent: int = 0
     byzantine_program: Path | None = None
     folder: Path = DEFAULT_FOLDER
-    memory_percent: int | None = None
-    """Judge growth: how much the last third's memory may exceed the second's. None: report only."""
 
     def checked(self) -> Options:
         """Return itself.
@@ -66,8 +64,9 @@ class Options:
 
     @property
     def liars(self) -> int:
-        """How many provers lie."""
-        return self.provers * self.byzantine_percent // 100
+        """How many provers lie: at least one, if any share is asked for."""
+        wanted = self.provers * self.byzantine_percent // 100
+        return max(1, wanted) if self.byzantine_percent else 0
 
     @property
     def lying_verifiers(self) -> int:

@@ -39,7 +39,8 @@ def stall() -> None:
     """Take the award and the input, lock if that is the tariff, and never prove."""
 
     async def prove(self: ProverRole, effect: StartProof) -> Any:
-        await trio.sleep_forever()
+        while True:
+            await trio.sleep(60)
 
     ProverRole._prove = prove  # type: ignore[method-assign]
 
@@ -48,7 +49,8 @@ def vanish() -> None:
     """Bid, and never answer an award."""
 
     async def award(self: ProverRole, peer: str, message: AwardMessage) -> None:
-        await trio.sleep_forever()
+        while True:
+            await trio.sleep(60)
 
     ProverRole._award = award  # type: ignore[method-assign]
 

@@ -115,6 +115,7 @@ PLANTED = {
         Severity.LIVENESS,
         "is still refunding",
     ),
+    "a receipt that does not verify": (evidence(receipts=("The receipt",)), Severity.SAFETY, "The receipt"),
     "a daemon that died": (evidence(ended=("prover-1 ended",)), Severity.CRASH, "prover-1 ended"),
     "a traceback": (evidence(tracebacks=("prover-1 logged",)), Severity.CRASH, "prover-1 logged"),
     "an orphan": (evidence(orphans=("Process 7",)), Severity.RESOURCES, "Process 7"),

@@ -79,3 +79,11 @@ def test_a_short_life_is_not_judged() -> None:
 def test_a_status_that_is_not_written_yet_is_no_level() -> None:
     found = lives(series(lambda n, s: replace(s, tasks=0) if n in (0, 35, 70) else s))
     assert found is not None and found.tasks == (80, 80, 80)
+
+
+def test_while_things_break_a_level_within_what_was_seen_before_is_no_growth() -> None:
+    cut_off = series(lambda n, s: replace(s, tasks=s.tasks // 2, rss=s.rss * 85 // 100) if 30 <= n < 50 else s)
+    assert list(growth("prover-1", cut_off, jobs=10))
+    assert list(growth("prover-1", cut_off, jobs=10, steady=False)) == []
+    leaking = series(lambda n, s: replace(s, tasks=s.tasks + 2 * n, rss=s.rss + 2 * n * MEGABYTE))
+    assert len(list(growth("prover-1", leaking, jobs=10, steady=False))) == 2
