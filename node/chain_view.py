@@ -31,6 +31,7 @@ from node.journal import Journal
 from node.ledger import Ledger
 from node.receipt import Program
 from node.settings import Settings
+from protocol.eip712 import digest
 from protocol.errors import ChainError, ConfigError, RpcMalformedError
 from protocol.signing import Account
 from protocol.statement import GROTH16_BN254
@@ -101,6 +102,11 @@ class ChainView:
         """Return whether the Escrow has paid for an order."""
         state = bindings.decode_state(await self._read(bindings.state_of(order_hash)))
         return state.status is Status.SETTLED
+
+    async def is_locked_by(self, order_hash: bytes, award: Award) -> bool:
+        """Return whether the Escrow holds a lock for exactly this award."""
+        state = bindings.decode_state(await self._read(bindings.state_of(order_hash)))
+        return state.status is Status.LOCKED and state.content == digest(self.network, award)[:31]
 
     async def gas_price(self) -> int:
         """Return what a unit of gas costs in the next block, in wei."""
@@ -253,6 +259,11 @@ class ChainView:
             raise ConfigError("This command has no account to send transactions from.")
         return await self._sender.send(key, Call(to, data, value))
 
+    async def keep_transactions(self) -> None:
+        """Keep what was sent alive until it is final, for ever; at once if there is no sender."""
+        if self._sender is not None:
+            await self._sender.run()
+
     # --- following -----------------------------------------------------------------------
 
     async def follow(
@@ -379,7 +390,7 @@ async def open_chain(
         await client.require_chain(settings.chain_id)
         sender = None
         if account is not None and journal is not None:
-            policy = SendingPolicy(poll_s=settings.poll_ms / 1000, confirmations=1)
+            policy = SendingPolicy(poll_s=settings.poll_ms / 1000, final=settings.confirmations)
             sender = TransactionSender(client, account, settings.chain_id, TransactionStore(journal), policy)
             await sender.resume()
         yield ChainView(settings, client, network, sender, account.address if account else bytes(20))

@@ -253,6 +253,7 @@ async def _assemble(
     await nursery.start(transport.run)
     bundles.serve(transport)
     await nursery.start(chain.follow, node.chain_event)
+    nursery.start_soon(chain.keep_transactions)
     await node.start(nursery)
     shells = [role.shell for role in (node.client, node.prover, node.verifier) if role is not None]
     nursery.start_soon(keep_status, folder, transport, shells)

@@ -17,7 +17,7 @@ from market.effects import SubmitBatch, SubmitCancel, SubmitExpire, SubmitLock, 
 from market.events import Event, SettlementFailed
 from node.chain.records import Receipt
 from node.chain_view import ChainView
-from protocol.errors import ChainError, RevertedError, TransactionRevertedError
+from protocol.errors import InsufficientFundsError, RevertedError, TransactionRevertedError
 from protocol.hashing import keccak256
 
 log = structlog.get_logger("proofmesh.settlement")
@@ -32,11 +32,18 @@ class Transactions:
         self._chain = chain
 
     async def lock(self, effect: SubmitLock) -> bool:
-        """Send the lock; return whether the chain took it."""
+        """Send the lock; return whether the chain took it, False only if it says so itself.
+
+        Raises:
+            ChainError: nobody knows; the lock may have landed. To be tried again.
+        """
         key = f"lock-{effect.order_hash.hex()}-{effect.award.bid_hash.hex()[:16]}"
         try:
             await self._chain.lock(effect.order, effect.award, effect.signature, key)
-        except ChainError as error:
+        except (*_REFUSED, InsufficientFundsError) as error:
+            if await self._chain.is_locked_by(effect.order_hash, effect.award):
+                log.info("lock refused, but it is there", order=effect.order_hash.hex()[:12])
+                return True
             log.warning("lock refused", order=effect.order_hash.hex()[:12], reason=error.message)
             return False
         return True
@@ -52,6 +59,8 @@ class Transactions:
         try:
             receipt = await self._chain.settle(settlement, lock.award if lock else None, key)
         except _REFUSED as error:
+            if await self._chain.is_settled(effect.order_hash):
+                return []  # its block is the news
             log.warning("settlement refused", order=effect.order_hash.hex()[:12], reason=error.message)
             return [SettlementFailed(self._chain.clock.now(), effect.order_hash, refusals.SETTLEMENT_FAILED)]
         log.info("settlement mined", order=effect.order_hash.hex()[:12], gas=receipt.gas_used)

@@ -12,7 +12,7 @@ from typing import Any
 import trio
 
 from node.chain.rpc import RpcClient
-from protocol.errors import ChainError
+from protocol.errors import ChainError, RevertedError
 
 Json = Any
 Forward = Callable[[str, list[Json]], Awaitable[Json]]
@@ -67,11 +67,13 @@ class Proxy:
         self.asked.append(method)
         try:
             result = await (self.fault or _honest)(method, params, self._forward)
-        except Refuse as refusal:
-            return {"jsonrpc": "2.0", "id": request["id"], "error": {"code": -32000, "message": str(refusal)}}
-        except ChainError as error:
-            return {"jsonrpc": "2.0", "id": request["id"], "error": {"code": -32000, "message": error.message}}
-        return {"jsonrpc": "2.0", "id": request["id"], "result": result}
+        except RevertedError as error:
+            said = {"code": 3, "message": "execution reverted", "data": "0x" + error.data.hex()}
+        except (Refuse, ChainError) as error:
+            said = {"code": -32000, "message": str(error)}
+        else:
+            return {"jsonrpc": "2.0", "id": request["id"], "result": result}
+        return {"jsonrpc": "2.0", "id": request["id"], "error": said}
 
     async def _forward(self, method: str, params: list[Json]) -> Json:
         return await self._upstream.call(method, *params)
