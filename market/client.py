@@ -12,8 +12,8 @@
 
 An auction never costs the client its claim: an award that was not used is void at its promise, and one
 order is settled once, whoever does it. A lock that comes late, after the client gave up, is waited for
-and refunded like any other. Events that make no sense in a phase change nothing and give an
-`Unexpected` effect.
+and refunded like any other, and a chain that takes back what it said is waited for as well. Events that make no
+sense in a phase change nothing and give an `Unexpected` effect.
 """
 
 from __future__ import annotations
@@ -44,13 +44,14 @@ from market.events import (
     ChainExpired,
     ChainLocked,
     ChainSettled,
+    ChainUndone,
     Event,
     JobEvent,
     OrderPlaced,
     RefusalReceived,
     Tick,
 )
-from market.instants import SECOND, end_of, to_seconds
+from market.instants import FINALITY, SECOND, end_of, to_seconds
 from market.reputation import Reputation, delivered, failed
 from protocol.structs import Award, Order
 
@@ -135,7 +136,7 @@ def transition(state: State, event: Event) -> Step:
     job = state.jobs.get(event.order_hash)
     if job is not None:
         return TABLE.get((job.phase, type(event)), _unexpected)(state, job, event)
-    if isinstance(event, (ChainLocked, ChainSettled, ChainExpired)):
+    if isinstance(event, (ChainLocked, ChainSettled, ChainExpired, ChainUndone)):
         return state, ()
     return state, (Unexpected(event.order_hash, type(event).__name__, "unknown"),)
 
@@ -261,8 +262,9 @@ def _give_up(state: State, job: Job, at: int) -> Step:
         waiting = replace(job, phase=Phase.WAITING, deadline=end_of(job.order.final_by))
         return _put(state, waiting), ()
     if job.cancelled:
-        return _finish(state, job, Phase.CANCELLED, "cancelled")
-    return _finish(state, job, Phase.FAILED, "no bids" if job.round == 1 or not job.decision else "no proof")
+        return _finish(state, job, Phase.CANCELLED, "cancelled", at)
+    reason = "no bids" if job.round == 1 or not job.decision else "no proof"
+    return _finish(state, job, Phase.FAILED, reason, at)
 
 
 # --- deadlines ---------------------------------------------------------------------------
@@ -295,7 +297,7 @@ def _promise_over(state: State, job: Job, event: Tick) -> Step:
 def _order_over(state: State, job: Job, event: Tick) -> Step:
     if job.lock is None:
         outcome = Phase.CANCELLED if job.cancelled else Phase.FAILED
-        return _finish(state, job, outcome, "cancelled" if job.cancelled else "no proof")
+        return _finish(state, job, outcome, "cancelled" if job.cancelled else "no proof", event.at)
     refund = SubmitExpire(job.order_hash, job.order, job.lock.award_hash)
     job = replace(job, phase=Phase.REFUNDING, deadline=event.at + REFUND_RETRY)
     return _put(state, job), (refund,)
@@ -321,15 +323,30 @@ def _locked(state: State, job: Job, event: ChainLocked) -> Step:
 def _settled(state: State, job: Job, event: ChainSettled) -> Step:
     state = replace(state, reputation=delivered(state.reputation, event.prover))
     job = replace(job, transaction_hash=event.transaction_hash, paid=event.price + event.fee)
-    state, effects = _finish(state, job, Phase.SETTLED, "settled")
+    state, effects = _finish(state, job, Phase.SETTLED, "settled", event.at)
     said = Report(job.order_hash, "settled", event.prover, event.price + event.fee)
     return state, (said, KeepReceipt(job.order_hash, job.order, event.transaction_hash), *effects)
 
 
 def _expired(state: State, job: Job, event: ChainExpired) -> Step:
     job = replace(job, transaction_hash=event.transaction_hash)
-    state, effects = _finish(state, job, Phase.REFUNDED, "refunded")
+    state, effects = _finish(state, job, Phase.REFUNDED, "refunded", event.at)
     return state, (Report(job.order_hash, "refunded"), *effects)
+
+
+def _undone(state: State, job: Job, event: ChainUndone) -> Step:
+    """The blocks are replaced: what was in them mostly comes again, and is waited for until the order's end."""
+    said = Report(job.order_hash, "chain-undone", text=job.phase)
+    job = replace(job, lock=None, transaction_hash=None, paid=0, outcome="")
+    if job.phase is Phase.LOCKED and job.award is not None:
+        deadline = end_of(job.award.promise_at) + state.terms.settle_grace
+        return _put(state, replace(job, phase=Phase.AWARDED, deadline=deadline)), (said,)
+    end = max(end_of(job.order.final_by), event.at + REFUND_RETRY)
+    return _put(state, replace(job, phase=Phase.WAITING, deadline=end)), (said,)
+
+
+def _void_lock_undone(state: State, job: Job, event: ChainUndone) -> Step:
+    return _put(state, replace(job, lock=None)), ()
 
 
 # --- cancelling --------------------------------------------------------------------------
@@ -338,7 +355,7 @@ def _expired(state: State, job: Job, event: ChainExpired) -> Step:
 def _cancel_auction(state: State, job: Job, event: CancelAsked) -> Step:
     if job.lock is not None or job.decision is not None:
         return _cancel_award(state, job, event)
-    return _finish(state, replace(job, cancelled=True), Phase.CANCELLED, "cancelled")
+    return _finish(state, replace(job, cancelled=True), Phase.CANCELLED, "cancelled", event.at)
 
 
 def _cancel_award(state: State, job: Job, event: CancelAsked) -> Step:
@@ -360,8 +377,9 @@ def _announce(job: Job, at: int) -> Announce:
     return Announce(job.order_hash, job.order, to_seconds(at), to_seconds(job.deadline))
 
 
-def _finish(state: State, job: Job, phase: Phase, outcome: str) -> Step:
-    job = replace(job, phase=phase, outcome=outcome, bids=(), deadline=end_of(job.order.final_by) + SECOND)
+def _finish(state: State, job: Job, phase: Phase, outcome: str, at: int) -> Step:
+    end = max(end_of(job.order.final_by) + SECOND, at + FINALITY)
+    job = replace(job, phase=phase, outcome=outcome, bids=(), deadline=end)
     said = () if phase in (Phase.SETTLED, Phase.REFUNDED) else (Report(job.order_hash, phase),)
     return _put(state, job), (*said, EraseSecrets(job.order_hash))
 
@@ -384,6 +402,7 @@ _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
         ChainLocked: _locked,
         ChainSettled: _settled,
         ChainExpired: _expired,
+        ChainUndone: _void_lock_undone,
     },
     Phase.AWARDED: {
         Tick: _promise_over,
@@ -394,6 +413,7 @@ _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
         ChainLocked: _locked,
         ChainSettled: _settled,
         ChainExpired: _expired,
+        ChainUndone: _void_lock_undone,
     },
     Phase.LOCKED: {
         Tick: _promise_over,
@@ -403,6 +423,7 @@ _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
         CancelAsked: _cancel_locked,
         ChainSettled: _settled,
         ChainExpired: _expired,
+        ChainUndone: _undone,
     },
     Phase.WAITING: {
         Tick: _order_over,
@@ -412,19 +433,33 @@ _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
         ChainLocked: _locked,
         ChainSettled: _settled,
         ChainExpired: _expired,
+        ChainUndone: _undone,
     },
     Phase.REFUNDING: {
         Tick: _order_over,
         BidReceived: _bid_too_late,
         ChainSettled: _settled,
         ChainExpired: _expired,
+        ChainUndone: _undone,
     },
     **{
-        phase: {Tick: _forget, BidReceived: _bid_too_late, ChainSettled: _settled, ChainLocked: _locked}
+        phase: {
+            Tick: _forget,
+            BidReceived: _bid_too_late,
+            ChainLocked: _locked,
+            ChainSettled: _settled,
+            ChainExpired: _expired,
+            ChainUndone: _void_lock_undone,
+        }
         for phase in (Phase.FAILED, Phase.CANCELLED)
     },
-    Phase.REFUNDED: {Tick: _forget, BidReceived: _bid_too_late, ChainSettled: _settled},
-    Phase.SETTLED: {Tick: _forget, BidReceived: _bid_too_late},
+    Phase.REFUNDED: {
+        Tick: _forget,
+        BidReceived: _bid_too_late,
+        ChainSettled: _settled,
+        ChainUndone: _undone,
+    },
+    Phase.SETTLED: {Tick: _forget, BidReceived: _bid_too_late, ChainUndone: _undone},
 }
 TABLE: dict[tuple[Phase, type[Event]], Handler] = {
     (phase, kind): _EXPECTED[phase].get(kind, _unexpected)

@@ -244,6 +244,14 @@ class ChainExpired(JobEvent):
     transaction_hash: Hash32
 
 
+@dataclass(frozen=True, slots=True)
+class ChainUndone(JobEvent):
+    """What the chain had said of the order holds no longer: blocks that were acted on are replaced.
+
+    What still holds, or holds again, is told after this one.
+    """
+
+
 CLIENT_EVENTS: tuple[type[Event], ...] = (
     Tick,
     OrderPlaced,
@@ -254,6 +262,7 @@ CLIENT_EVENTS: tuple[type[Event], ...] = (
     ChainLocked,
     ChainSettled,
     ChainExpired,
+    ChainUndone,
 )
 PROVER_EVENTS: tuple[type[Event], ...] = (
     Tick,
@@ -274,6 +283,7 @@ PROVER_EVENTS: tuple[type[Event], ...] = (
     ChainLocked,
     ChainSettled,
     ChainExpired,
+    ChainUndone,
 )
 VERIFIER_EVENTS: tuple[type[Event], ...] = (
     Tick,
@@ -284,4 +294,5 @@ VERIFIER_EVENTS: tuple[type[Event], ...] = (
     ChainLocked,
     ChainSettled,
     ChainExpired,
+    ChainUndone,
 )

@@ -10,6 +10,8 @@ from __future__ import annotations
 NANOSECOND = 1
 MILLISECOND = 1_000_000
 SECOND = 1_000_000_000
+FINALITY = 900 * SECOND
+"""How long a chain may still take back what it said; what ended on-chain is remembered that much longer."""
 
 
 def to_seconds(instant: int) -> int:

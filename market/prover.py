@@ -6,7 +6,7 @@
 | QUOTED | the award of its bid | the bid is over, forgotten |
 | AWARDED | the sealed input | dropped |
 | WITNESSING | the worker's word that the input fits | dropped |
-| LOCKING | the lock on-chain | dropped |
+| LOCKING | the lock on-chain, also when it is said to have failed | dropped |
 | PROVING | the proof | tries again after a failure; too late, dropped (a locked job at the order's end) |
 | SENT | the verifier's settlement | settles by itself, a margin before the promise |
 | SETTLING | its own settlement | tries again after a refusal; too late, dropped |
@@ -43,6 +43,7 @@ from market.events import (
     ChainExpired,
     ChainLocked,
     ChainSettled,
+    ChainUndone,
     Event,
     FundsChanged,
     InputOpened,
@@ -60,7 +61,7 @@ from market.events import (
     VerifierSeen,
     WitnessReady,
 )
-from market.instants import SECOND, end_of, to_seconds
+from market.instants import FINALITY, SECOND, end_of, to_seconds
 from market.pricing import Decline, Situation, preflight, proving_seconds
 from market.prover_state import BUSY, Job, Phase, State, exposure
 from protocol.binding import market_binding
@@ -96,7 +97,7 @@ def transition(state: State, event: Event) -> Step:
         return TABLE.get((job.phase, type(event)), _unexpected)(state, job, event)
     if isinstance(event, AwardReceived):
         return state, (SendRefusal(event.order_hash, event.peer, refusals.BID_UNKNOWN, 0),)
-    if isinstance(event, (ChainLocked, ChainSettled, ChainExpired)):
+    if isinstance(event, (ChainLocked, ChainSettled, ChainExpired, ChainUndone)):
         return state, ()
     return state, (Unexpected(event.order_hash, type(event).__name__, "unknown"),)
 
@@ -130,7 +131,7 @@ def _funds(state: State, event: FundsChanged) -> Step:
 def _note_chain(state: State, event: JobEvent) -> State:
     if isinstance(event, ChainLocked):
         return replace(state, locks={**state.locks, event.order_hash: event})
-    if isinstance(event, (ChainSettled, ChainExpired)) and event.order_hash in state.locks:
+    if isinstance(event, (ChainSettled, ChainExpired, ChainUndone)) and event.order_hash in state.locks:
         return replace(state, locks={k: v for k, v in state.locks.items() if k != event.order_hash})
     return state
 
@@ -283,7 +284,12 @@ def _witness(state: State, job: Job, event: WitnessReady) -> Step:
 
 
 def _lock_failed(state: State, job: Job, event: LockFailed) -> Step:
-    return _drop_and_tell(state, job, refusals.LOCK_FAILED)
+    """Whoever says so may be wrong: what can still be mined would cost the collateral. So the input is kept."""
+    assert job.award is not None
+    deadline = end_of(job.award.lock_by) + state.tariff.promise_slack * SECOND
+    said = Report(job.order_hash, "lock-failed", job.order.client)
+    tell = SendRefusal(job.order_hash, job.peer, refusals.LOCK_FAILED, 0)
+    return _put(state, replace(job, deadline=deadline)), (said, tell)
 
 
 def _locked(state: State, job: Job, event: ChainLocked) -> Step:
@@ -294,8 +300,13 @@ def _locked(state: State, job: Job, event: ChainLocked) -> Step:
 
 def _locked_elsewhere(state: State, job: Job, event: ChainLocked) -> Step:
     if event.prover == state.account:
-        return state, ()
+        return _put(state, replace(job, locked=True)), ()
     return _drop(state, job, "locked by another prover")
+
+
+def _lock_undone(state: State, job: Job, event: ChainUndone) -> Step:
+    """The lock mostly comes again in another block; the work goes on."""
+    return _put(state, replace(job, locked=False)), ()
 
 
 def _prove(state: State, job: Job) -> Step:
@@ -373,8 +384,8 @@ def _prove_again(state: State, job: Job, event: Tick) -> Step:
 
 
 def _last_instant(job: Job) -> int:
-    """A locked job is paid until the end of its order, every other one until its promise."""
-    return end_of(job.order.final_by if job.locked else job.bid.promise_at)
+    """A job under a lock is paid until the end of its order, every other one until its promise."""
+    return end_of(job.order.final_by if job.bid.locks else job.bid.promise_at)
 
 
 def _verifier_answered(state: State, job: Job, event: VerifierAnswered) -> Step:
@@ -424,9 +435,27 @@ def _settlement_over(state: State, job: Job, event: SettlementFailed) -> Step:
 def _settled(state: State, job: Job, event: ChainSettled) -> Step:
     earned = event.price if event.payout == state.payout and event.prover == state.account else 0
     outcome = "paid" if earned else "settled by another prover"
-    job = replace(job, phase=Phase.DONE, outcome=outcome, earned=earned, deadline=_end(job))
+    end = max(_end(job), event.at + FINALITY)
+    job = replace(job, phase=Phase.DONE, outcome=outcome, earned=earned, deadline=end)
     said = Report(job.order_hash, "paid" if earned else "lost", job.order.client, earned)
     return _put(state, job), (said, EraseSecrets(job.order_hash))
+
+
+def _payment_undone(state: State, job: Job, event: ChainUndone) -> Step:
+    """The payment is gone with its block: it is asked for again with the same proof."""
+    job = replace(job, locked=False, earned=0, outcome="", attempts=0)
+    if job.proof is None:
+        return _drop(state, job, "undone")
+    said = Report(job.order_hash, "payment-undone", job.order.client)
+    state, effects = _settle(state, job)
+    return state, (said, *effects)
+
+
+def _locked_after_all(state: State, job: Job, event: ChainLocked) -> Step:
+    """A lock of a job that was given up: what is proved is settled."""
+    if event.prover != state.account or job.proof is None:
+        return state, ()
+    return _settle(state, replace(job, locked=True, attempts=0))
 
 
 def _expired(state: State, job: Job, event: ChainExpired) -> Step:
@@ -487,12 +516,15 @@ _WORKING: dict[type[Event], Handler] = {
     ChainLocked: _locked_elsewhere,
     ChainSettled: _settled,
     ChainExpired: _expired,
+    ChainUndone: _lock_undone,
 }
 _ENDED: dict[type[Event], Handler] = {
     Tick: _forget,
     AwardReceived: _award_over,
     ChainLocked: _nothing,
     ChainExpired: _nothing,
+    ChainUndone: _nothing,
+    LockFailed: _nothing,
     SettlementFailed: _settlement_over,
     VerifierAnswered: _nothing,
 }
@@ -506,20 +538,28 @@ _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
         ProofFailed: _cannot_prove,
     },
     Phase.LOCKING: {**_WORKING, ChainLocked: _locked, LockFailed: _lock_failed},
-    Phase.PROVING: {**_WORKING, Tick: _prove_again, ProofReady: _proof, ProofFailed: _proof_failed},
+    Phase.PROVING: {
+        **_WORKING,
+        LockFailed: _nothing,
+        Tick: _prove_again,
+        ProofReady: _proof,
+        ProofFailed: _proof_failed,
+    },
     Phase.SENT: {
         **_WORKING,
+        LockFailed: _nothing,
         Tick: _verifier_silent,
         VerifierAnswered: _verifier_answered,
     },
     Phase.SETTLING: {
         **_WORKING,
+        LockFailed: _nothing,
         Tick: _settle_again,
         SettlementFailed: _settlement_failed,
         VerifierAnswered: _nothing,
     },
-    Phase.DONE: {**_ENDED, ChainSettled: _nothing},
-    Phase.DROPPED: {**_ENDED, ChainSettled: _settled},
+    Phase.DONE: {**_ENDED, ChainSettled: _nothing, ChainUndone: _payment_undone},
+    Phase.DROPPED: {**_ENDED, ChainSettled: _settled, ChainLocked: _locked_after_all},
 }
 TABLE: dict[tuple[Phase, type[Event]], Handler] = {
     (phase, kind): _EXPECTED[phase].get(kind, _unexpected)

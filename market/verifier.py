@@ -34,6 +34,7 @@ from market.events import (
     ChainExpired,
     ChainLocked,
     ChainSettled,
+    ChainUndone,
     Event,
     FundsChanged,
     JobEvent,
@@ -112,7 +113,7 @@ def transition(state: State, event: Event) -> Step:
         return TABLE.get((job.phase, type(event)), _unexpected)(state, job, event)
     if isinstance(event, ProofReceived):
         return _proof_received(state, event)
-    if isinstance(event, (ChainLocked, ChainSettled, ChainExpired)):
+    if isinstance(event, (ChainLocked, ChainSettled, ChainExpired, ChainUndone)):
         return state, ()
     return state, (Unexpected(event.order_hash, type(event).__name__, "unknown"),)
 
@@ -236,6 +237,11 @@ def _settled(state: State, job: Job, event: ChainSettled) -> Step:
     return state, (said, notice)
 
 
+def _undone(state: State, job: Job, event: ChainUndone) -> Step:
+    """The settlement is gone with its block: it is sent again, if it still can be in time."""
+    return _settle(state, (job,))
+
+
 def _expired(state: State, job: Job, event: ChainExpired) -> Step:
     return _end(state, job, Phase.DROPPED, "expired"), ()
 
@@ -278,6 +284,10 @@ def _note_chain(state: State, event: JobEvent) -> State:
         locks = {key: lock for key, lock in state.locks.items() if key != event.order_hash}
         settled = {**state.settled, event.order_hash: event.at + SETTLED_MEMORY}
         return replace(state, locks=locks, settled=settled)
+    if isinstance(event, ChainUndone):
+        locks = {key: lock for key, lock in state.locks.items() if key != event.order_hash}
+        settled = {key: until for key, until in state.settled.items() if key != event.order_hash}
+        return replace(state, locks=locks, settled=settled)
     return state
 
 
@@ -305,6 +315,7 @@ _WORKING: dict[type[Event], Handler] = {
     ChainLocked: _nothing,
     ChainSettled: _settled,
     ChainExpired: _expired,
+    ChainUndone: _nothing,
 }
 _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
     Phase.CHECKING: {**_WORKING, ProofChecked: _checked},
@@ -316,6 +327,7 @@ _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
         ChainLocked: _nothing,
         ChainSettled: _nothing,
         ChainExpired: _nothing,
+        ChainUndone: _undone,
         SettlementFailed: _nothing,
     },
     Phase.DROPPED: {
@@ -324,6 +336,7 @@ _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
         ChainLocked: _nothing,
         ChainSettled: _nothing,
         ChainExpired: _nothing,
+        ChainUndone: _nothing,
         SettlementFailed: _nothing,
     },
 }

@@ -17,7 +17,7 @@ from contracts.calldata import decode_settlements
 from contracts.packing import BatchJob
 from contracts.records import Advice, ModelRecord, Settlement, Status
 from contracts.reverts import contract_error
-from market.events import ChainExpired, ChainLocked, ChainSettled, JobEvent
+from market.events import ChainExpired, ChainLocked, ChainSettled, ChainUndone, JobEvent
 from market.instants import SECOND
 from node.chain.client import ChainClient
 from node.chain.clock import ChainClock
@@ -299,6 +299,8 @@ class ChainView:
                 self._waiting.remove(block.block)
             else:
                 log.warning("a block that was acted on was replaced", block=block.block.number)
+                for job_event in filter(None, (_job_event(entry, 0) for entry in reversed(block.block.logs))):
+                    self._take_back(job_event.order_hash, heard)
             return
         self._waiting.append(block)
         events = [_decode(entry) for entry in block.logs]
@@ -309,6 +311,16 @@ class ChainView:
                 job_event = _job_event(entry, confirmed.timestamp * SECOND)
                 if job_event is not None:
                     heard(job_event)
+
+    def _take_back(self, order_hash: bytes, heard: Heard) -> None:
+        """What the machines heard of an order holds no longer; a lock that was there before still does."""
+        now, lock = self.clock.now(), self.ledger.lock_of(order_hash)
+        heard(ChainUndone(now, order_hash))
+        if lock is not None:
+            award = lock.award
+            heard(
+                ChainLocked(now, order_hash, lock.award_hash, award.prover, award.promise_at, award.price)
+            )
 
 
 class _NoBlocks:

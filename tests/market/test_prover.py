@@ -306,8 +306,18 @@ def test_a_lock_of_somebody_else_ends_the_job_and_a_refused_lock_is_told() -> No
     for phase in (Phase.QUOTED, Phase.AWARDED, Phase.WITNESSING, Phase.LOCKING, Phase.PROVING):
         state, effects = run(prover, prover_in(phase), [locked(account=OTHER)])
         assert job_of(state).phase is Phase.DROPPED and EraseSecrets(ORDER_HASH) in effects
+
+
+def test_a_lock_that_is_said_to_have_failed_and_lands_all_the_same_is_served() -> None:
     state, effects = run(prover, prover_in(Phase.LOCKING), [LockFailed(AT, ORDER_HASH)])
-    assert codes(effects) == [refusals.LOCK_FAILED] and job_of(state).phase is Phase.DROPPED
+    assert codes(effects) == [refusals.LOCK_FAILED] and job_of(state).phase is Phase.LOCKING
+    assert EraseSecrets(ORDER_HASH) not in effects
+    landed, effects = run(prover, state, [locked()])
+    assert StartProof in kinds(effects) and job_of(landed).locked
+    deadline = prover.next_deadline(state)
+    assert deadline is not None
+    state, effects = run(prover, state, [Tick(deadline)])
+    assert job_of(state).phase is Phase.DROPPED and EraseSecrets(ORDER_HASH) in effects
 
 
 def test_a_locked_order_is_not_bid_on_until_its_lock_is_void() -> None:

@@ -184,6 +184,7 @@ def all_events(at: int = AT) -> list[Event]:
         locked(at),
         settled(at),
         events.ChainExpired(at, of, TX),
+        events.ChainUndone(at, of),
     ]
 
 
