@@ -94,7 +94,9 @@ class Customer:
         inputs.write_text(json.dumps(values))
         placed = Placed(trio.current_time())
         self.jobs.append(placed)
-        words = ["job", "submit", str(self.bundle), str(inputs), "--any-prover", "--policy", "price"]
+        # Who has met liars looks at what provers have delivered, not at the price alone.
+        policy = "balanced" if self.options.byzantine_percent else "price"
+        words = ["job", "submit", str(self.bundle), str(inputs), "--any-prover", "--policy", policy]
         words += ["--max-price", str(MAX_PRICE_WEI), "--verifier-fee", str(FEE_WEI), "--window", str(WINDOW_SECONDS)]
         words += ["--collateral", str(COLLATERAL_WEI)]
         await self._run(placed, [*words, "--deadline", str(DEADLINE_SECONDS), "--grace", str(GRACE_SECONDS)])

@@ -14,7 +14,7 @@ DEEPEST_REORG = CONFIRMATIONS - 1
 BLOCK_SECONDS = 1
 POLL_MS = 500
 WINDOW_SECONDS = 2
-DEADLINE_SECONDS = 75
+DEADLINE_SECONDS = 90
 GRACE_SECONDS = 30
 SLACK_SECONDS = 25
 """What provers add to a promise: here a machine with many processes, some of them stopped."""

@@ -19,13 +19,20 @@ PERIOD_SECONDS = 5.0
 
 
 async def sample(market: Market, series: dict[str, list[Sample]], began: float) -> None:
-    """Add a sample of every living daemon to its series every few seconds, until cancelled."""
-    while True:
-        for daemon in market.daemons:
-            if daemon.child is not None and not daemon.paused:
-                series.setdefault(daemon.name, []).append(_look(daemon, trio.current_time() - began))
-            await trio.lowlevel.checkpoint()
-        await trio.sleep(PERIOD_SECONDS)
+    """Add a sample of every living daemon to its series every few seconds, until cancelled.
+
+    They are also written as they are taken, one JSON object a line, for those who watch a long run.
+    """
+    with (market.options.folder / "samples.jsonl").open("a") as watched:
+        while True:
+            for daemon in market.daemons:
+                if daemon.child is not None and not daemon.paused:
+                    look = _look(daemon, trio.current_time() - began)
+                    series.setdefault(daemon.name, []).append(look)
+                    watched.write(json.dumps({"name": daemon.name, **look.row()}) + "\n")
+                await trio.lowlevel.checkpoint()
+            watched.flush()
+            await trio.sleep(PERIOD_SECONDS)
 
 
 def _look(daemon: Daemon, at: float) -> Sample:
