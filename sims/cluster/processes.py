@@ -39,11 +39,25 @@ class Child:
     async def stop(self) -> int | None:
         """End it as an operator would; return its exit status, None if it had to be killed."""
         self.send(signal.SIGTERM)
+        self.send(signal.SIGCONT)
         with trio.move_on_after(STOP_SECONDS):
             return await self.leash.wait()
         self.send(signal.SIGKILL)
         await self.leash.wait()
         return None
+
+
+_started: list[Child] = []
+"""Everything that `start` started and that may still run."""
+
+
+async def stop_all() -> None:
+    """End everything that was started, at once: as an operator would, and for good after a while."""
+    while _started:
+        living, _started[:] = [child for child in _started if child.leash.poll() is None], []
+        async with trio.open_nursery() as nursery:
+            for child in living:
+                nursery.start_soon(child.stop)
 
 
 async def start(command: Sequence[str], environment: Mapping[str, str], log: Path, *, pipe: bool = False) -> Child:
@@ -58,12 +72,15 @@ async def start(command: Sequence[str], environment: Mapping[str, str], log: Pat
             start_new_session=True,
             env=dict(environment),
         )
-    while True:
-        if child := _child_of(leash.pid):
-            return Child(leash, child)
-        if leash.poll() is not None:
-            return Child(leash, leash.pid)
+    child = Child(leash, leash.pid)
+    _started[:] = [each for each in _started if each.leash.poll() is None]
+    _started.append(child)
+    while leash.poll() is None:
+        if pid := _child_of(leash.pid):
+            child.pid = pid
+            break
         await trio.sleep(0.01)
+    return child
 
 
 def environment(data_dir: Path, password_file: Path, extra: Mapping[str, str]) -> dict[str, str]:

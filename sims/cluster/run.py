@@ -7,6 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from sims.cluster.evidence import figures, gather, moves_of, orders_of
 from sims.cluster.faults import Fault, plan
 from sims.cluster.growth import Sample, lives
 from sims.cluster.options import CONFIRMATIONS, DEEPEST_REORG, HEAL_SECONDS, Options
+from sims.cluster.processes import stop_all
 from sims.cluster.sampling import sample
 from sims.cluster.setup import Market, set_up
 
@@ -68,13 +70,13 @@ async def run_cluster(options: Options, note: Note) -> Report:
     """
     report = Report(options)
     async with trio.open_nursery() as nursery:
-        market: Market | None = None
         try:
             market = await set_up(options, nursery, note)
-            await _live(market, report, note)
+            async with aclosing(market.chain.http):
+                await _live(market, report, note)
         finally:
             with trio.CancelScope(shield=True):
-                await _end(market)
+                await stop_all()
             nursery.cancel_scope.cancel()
     return report
 
@@ -159,16 +161,6 @@ async def _locked(market: Market) -> bool:
     """Whether a lock is still open on the chain."""
     events = count_events(await moves_of(market)).values()
     return any(e["Locked"] > e["Released"] + (e["Settled"] or e["Expired"]) for e in events)
-
-
-async def _end(market: Market | None) -> None:
-    if market is None:
-        return
-    async with trio.open_nursery() as nursery:
-        for daemon in market.daemons:
-            nursery.start_soon(daemon.stop)
-    await market.devnet_process.stop()
-    await market.chain.http.aclose()
 
 
 def progress(say: Callable[[str], None]) -> Note:

@@ -22,7 +22,7 @@ from sims.cluster.daemon import Daemon, Partitions, free_port
 from sims.cluster.link import Link
 from sims.cluster.model import write_model
 from sims.cluster.options import BLOCK_SECONDS, CONFIRMATIONS, POLL_MS, SLACK_SECONDS, Options
-from sims.cluster.processes import PROOFMESH, Child, environment, start
+from sims.cluster.processes import PROOFMESH, environment, start
 
 ETHER = 10**18
 WALLET_WEI = 10 * ETHER
@@ -43,7 +43,6 @@ class Market:
     options: Options
     chain: Chain
     devnet: dict[str, Any]
-    devnet_process: Child
     bundle: Path
     links: trio.Nursery
     partitions: Partitions = field(default_factory=Partitions)
@@ -88,8 +87,8 @@ async def set_up(options: Options, nursery: trio.Nursery, note: Callable[[str], 
     note("compiling a model")
     bundle = await _compile(folder, options.seed)
     note("starting chain and contracts")
-    devnet_process, devnet = await _start_chain(folder, bundle)
-    market = Market(options, Chain(devnet["rpc_url"]), devnet, devnet_process, bundle, nursery)
+    devnet = await _start_chain(folder, bundle)
+    market = Market(options, Chain(devnet["rpc_url"]), devnet, bundle, nursery)
     note("making folders, keys and deposits")
     await _adopt_publisher(market)
     await _make_nodes(market)
@@ -111,7 +110,7 @@ async def _compile(folder: Path, seed: int) -> Path:
     return owner / "bundles" / str(compiled["bundle_id"]).removeprefix("0x")
 
 
-async def _start_chain(folder: Path, bundle: Path) -> tuple[Child, dict[str, Any]]:
+async def _start_chain(folder: Path, bundle: Path) -> dict[str, Any]:
     home, password = folder / "home", folder / "no-password"
     words = ["devnet", "run", "--provers", "0", "--verifiers", "0", "--block-time", str(BLOCK_SECONDS)]
     child = await start(
@@ -122,9 +121,8 @@ async def _start_chain(folder: Path, bundle: Path) -> tuple[Child, dict[str, Any
         while child.leash.poll() is None:
             if state.exists():
                 found: dict[str, Any] = json.loads(state.read_text())
-                return child, found
+                return found
             await trio.sleep(0.1)
-    await child.stop()
     raise ClusterError(f"The chain did not start; see {folder / 'chain.log'}.")
 
 
