@@ -2,9 +2,9 @@
 """Who may connect: bounds on inbound connections by subnet, by peer and in all, before and after the handshake.
 
 Policies when a bound is reached: a handshake that is one too many ends the oldest one of the busiest subnet; a
-stranger that would be one too many is turned away (the newest goes); a reserved peer (configured, from the
-chain's directory, or with a good record) takes the place of the youngest stranger. What this node dials itself
-has slots that no inbound connection can take.
+stranger that would be one too many is turned away (the newest goes); a peer's own surplus connection ends its
+oldest; a reserved peer (configured, from the chain's directory, or with a good record) takes the place of the
+youngest stranger. What this node dials itself has slots that no inbound connection can take.
 
 It replaces the library's acceptance, which keeps the slot of every connection until the host ends: after
 `max_connections` visitors, come and gone, an unwrapped node is deaf.
@@ -16,12 +16,13 @@ import contextlib
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import structlog
 import trio
 from libp2p.abc import INetConn
 from libp2p.network.connection.raw_connection import RawConnection
+from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.swarm import Swarm
 
 from node.net.limits import Limits, TokenBucket
@@ -30,6 +31,7 @@ from node.net.subnets import parse_networks, subnet_of
 log = structlog.get_logger("proofmesh.net")
 
 CLOSE_DEADLINE = 1.0
+LOOK_SECONDS = 10.0
 
 
 @dataclass
@@ -59,6 +61,7 @@ class Door:
         self._subnets: OrderedDict[str, _Subnet] = OrderedDict()
         self._handshakes: dict[trio.CancelScope, str | None] = {}  # in the order of their beginning
         self._guests: dict[Guest, None] = {}  # in the order of their arrival
+        self._scopes: set[trio.CancelScope] = set()
         self.counters: Counter[str] = Counter()
 
     @property
@@ -72,15 +75,27 @@ class Door:
 
     def install(self, swarm: Swarm) -> None:
         """Let every inbound connection of a swarm through this door; what an earlier host held is gone."""
-        self._guests = {}
-        self._handshakes = {}
+        self.close()
         self._subnets = OrderedDict((name, _Subnet(known.arrivals)) for name, known in self._subnets.items())
 
         async def handle(stream: Any, listening_on: Any) -> None:
-            await self._receive(swarm, stream, listening_on)
+            with trio.CancelScope() as scope:
+                self._scopes.add(scope)
+                try:
+                    await self._receive(swarm, stream, listening_on)
+                finally:
+                    self._scopes.discard(scope)
 
         patched: Any = swarm
         patched._handle_inbound_connection = handle
+
+    def close(self) -> None:
+        """The host ends: let go of every connection, for the library may not come to it."""
+        scopes, self._scopes = self._scopes, set()
+        self._guests = {}
+        self._handshakes = {}
+        for scope in scopes:
+            scope.cancel()
 
     def banned(self, peer: str) -> None:
         """A peer is banned: its subnet pays, or it would come back at once under another key."""
@@ -105,7 +120,7 @@ class Door:
         guest = Guest(str(connection.muxed_conn.peer_id), host, subnet, connection)
         with self._seat(guest) as seated:
             if seated:
-                await connection.event_closed.wait()  # type: ignore[attr-defined]
+                await _end_of(connection)
         if not seated:
             await _close(connection)
 
@@ -162,8 +177,9 @@ class Door:
                 known.seated -= 1
 
     def _room_for(self, guest: Guest) -> bool:
-        if sum(other.peer == guest.peer for other in self._guests) >= self._limits.connections_per_peer:
-            return False
+        theirs = [other for other in self._guests if other.peer == guest.peer]
+        if len(theirs) >= self._limits.connections_per_peer:
+            self._unseat(theirs[0])  # a peer that comes again knows best which connection is dead
         if len(self._guests) < self._limits.inbound_connections:
             return True
         if not self._reserved(guest.peer):
@@ -172,10 +188,13 @@ class Door:
         youngest = next(strangers, None)
         if youngest is None:
             return False
-        del self._guests[youngest]
+        self._unseat(youngest)
         self.counters["made_room"] += 1
-        trio.lowlevel.spawn_system_task(_close, youngest.connection)
         return True
+
+    def _unseat(self, guest: Guest) -> None:
+        del self._guests[guest]
+        trio.lowlevel.spawn_system_task(_close, guest.connection)
 
     def _turn_away(self, reason: str, host: str) -> None:
         self.counters[reason] += 1
@@ -206,6 +225,16 @@ async def _upgraded(swarm: Swarm, stream: Any, listening_on: Any) -> INetConn | 
         if connection.muxed_conn is muxed:
             return connection
     return None
+
+
+async def _end_of(connection: INetConn) -> None:
+    """Wait until a connection is closed, whichever of its layers says so first."""
+    swarm_connection = cast(SwarmConn, connection)
+    while not swarm_connection.muxed_conn.is_closed:
+        with trio.move_on_after(LOOK_SECONDS):
+            await swarm_connection.event_closed.wait()
+            await trio.sleep(CLOSE_DEADLINE)  # the library says goodbye to the peer
+            return
 
 
 async def _close(connection: INetConn) -> None:

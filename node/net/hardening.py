@@ -126,6 +126,18 @@ class SafePubsub(Pubsub):
         self._mark_msg_seen(msg)
         await self.router.publish(forwarder, msg)
 
+    async def _handle_new_peer(self, peer_id: ID) -> None:
+        # Upstream tells a new peer the topics of this moment and counts it among those to tell of later ones
+        # only after that write: a topic subscribed in between would be hidden from the peer for good.
+        told = set(self.topic_ids)
+        await super()._handle_new_peer(peer_id)
+        queue = self.peer_queues.get(peer_id)
+        if queue is None:
+            return
+        for topic in set(self.topic_ids) - told:
+            packet, announce = self._build_announce_rpc(topic, subscribe=True)
+            self._enqueue_or_retry_announce(peer_id, queue, packet, announce)
+
     def forget(self, wire_id: bytes) -> None:
         """Let a message in again that was forwarded and could not be stored."""
         with self.seen_messages.lock:

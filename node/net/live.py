@@ -145,6 +145,17 @@ async def run_host(owner: Owner, gate: StreamGate, task_status: TaskStatus[None]
         if failure is not None:
             raise failure from None
         raise
+    finally:
+        await _stop_listening(host)
+
+
+async def _stop_listening(host: Host) -> None:
+    """A host that dies leaves its listener behind: by SO_REUSEPORT it would take a share of the next one's peers."""
+    deadline = trio.current_time() + HANG_UP_DEADLINE
+    with trio.CancelScope(shield=True, deadline=deadline):
+        for listener in list(host.swarm.listeners.values()):
+            with contextlib.suppress(Exception):
+                await listener.close()
 
 
 async def _live(
@@ -167,6 +178,7 @@ async def _live(
             raise NetworkError("The gossip service ended.")
         finally:
             owner.went_down()
+            owner.door.close()
             for scope in tuple(live.scopes):
                 scope.cancel()
             for muxer in live.muxers:  # the library closes the connections; no shielded write may hold it up

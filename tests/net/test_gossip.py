@@ -114,3 +114,33 @@ async def test_a_message_is_seen_only_once_stored(nursery: trio.Nursery) -> None
     assert made.judge("peer", TOPIC, b"order", b"id") is Passage.FORWARD
     await until(lambda: stored.messages == [b"order"])
     assert made.judge("peer", TOPIC, b"order", b"id2") is Passage.STOP
+
+
+async def test_a_topic_subscribed_while_a_peer_connects_is_not_hidden_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Upstream loses it when the subscription falls between its hello and its note of the peer."""
+    began, go_on = trio.Event(), trio.Event()
+
+    async with transport() as one:
+        assert one._live is not None
+        pubsub = one._live.pubsub
+        original = pubsub.host.new_stream
+
+        async def new_stream(*arguments: object) -> object:
+            stream = await original(*arguments)  # type: ignore[arg-type]
+            write = stream.write
+
+            async def slow_write(data: bytes) -> None:
+                await write(data)
+                began.set()
+                await go_on.wait()
+
+            monkeypatch.setattr(stream, "write", slow_write)
+            return stream
+
+        monkeypatch.setattr(pubsub.host, "new_stream", new_stream)
+        async with transport(one.addresses[0]) as two:
+            with trio.fail_after(20):
+                await began.wait()
+            await one.subscribe(TOPIC, accept, Inbox())
+            go_on.set()
+            await until(lambda: listeners(two))

@@ -9,18 +9,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
 from libp2p.network.connection.exceptions import RawConnError
 from libp2p.stream_muxer.exceptions import MuxedStreamError
-from net_peers import ECHO, HANG_GUARD, Inbox, accept, connected, transport, until
+from net_peers import ECHO, HANG_GUARD, QUICK, Inbox, accept, connected, transport, until
 
 from node.net import Limits, Transport
 from node.net.hardening import SafeYamux
 from node.net.identity import load_or_create
 
+IMPATIENT = replace(QUICK, ping_interval=0.2, ping_timeout=1.0)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -73,7 +75,7 @@ async def say_until_heard(node: Transport, inbox: Inbox, text: bytes) -> None:
 async def test_a_stopped_peer_is_noticed_by_its_silence(tmp_path: Path) -> None:
     with peer_process(tmp_path) as process:
         address = await address_in(tmp_path)
-        async with transport(address) as node:
+        async with transport(address, limits=IMPATIENT) as node:
             await until(lambda: connected(node))
             process.send_signal(signal.SIGSTOP)
             await until(lambda: not connected(node))

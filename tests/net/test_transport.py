@@ -144,8 +144,11 @@ async def test_a_dead_host_is_restarted_with_its_id_port_handlers_and_peers() ->
         live.host.swarm.manager.run_task(die)
         await until(lambda: server.counters["host_restarts"] == 1 and server._live not in (None, live))
         assert server.addresses[0] == address
-        await until(lambda: server.peer_id in connected(client))
+        await until(lambda: server.peer_id in connected(client) and client.peer_id in connected(server))
         assert await client.request(server.peer_id, ECHO, b"again", 100) == b"echo again"
+        for _ in range(4):  # a listener left behind would take a share of those who come
+            async with transport() as newcomer:
+                assert await newcomer.request(address, ECHO, b"new", 100) == b"echo new"
 
 
 async def test_a_call_under_way_when_the_host_dies_gets_an_error() -> None:

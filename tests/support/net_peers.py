@@ -21,10 +21,16 @@ from node.net.host import build
 from node.net.identity import fresh
 
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
-HANG_GUARD = 40.0
+HANG_GUARD = 120.0
 ECHO = "/test/1/echo"
 
-QUICK = Limits(redial_first=0.1, redial_longest=0.5, ping_interval=0.2, ping_timeout=1.0, restart_first=0.05)
+QUICK = Limits(
+    redial_first=0.1,
+    redial_longest=0.5,
+    ping_interval=0.5,
+    ping_timeout=8.0,  # or hosts that share a busy machine with the test would be taken for dead
+    restart_first=0.05,
+)
 
 
 async def echo(peer: str, payload: bytes) -> bytes:
