@@ -42,10 +42,8 @@ class Entry:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A compiled contract: its interface, the code that deploys it, and the Keccak-256 of what is then deployed.
-
-    (Of a contract with immutables the code on a chain differs from it.)
-    """
+    """A compiled contract: its interface, the code that deploys it, and the Keccak-256 of what is then deployed
+    with zeros for its immutables, whose words of 32 bytes stand on a chain at the places in `immutables`."""
 
     functions: Mapping[str, Entry]
     events: Mapping[bytes, Entry]
@@ -53,6 +51,7 @@ class Artifact:
     constructor: tuple[str, ...]
     bytecode: bytes
     deployed_hash: bytes
+    immutables: Mapping[str, tuple[int, ...]]
 
 
 @cache
@@ -69,6 +68,7 @@ def artifact(name: ContractName) -> Artifact:
         constructor=constructors[0] if constructors else (),
         bytecode=bytes.fromhex(raw["bytecode"][2:]),
         deployed_hash=bytes.fromhex(raw["deployedBytecodeHash"][2:]),
+        immutables={name: tuple(places) for name, places in raw["immutables"].items()},
     )
 
 

@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -32,6 +32,12 @@ EIP170_LIMIT = 24_576
 """Largest code of a contract, in bytes (EIP-170)."""
 _IMPORT = re.compile(r'^import\s[^"]*"([^"]+)";', re.MULTILINE)
 _SECONDS = 300
+_WANTED = [
+    "abi",
+    "evm.bytecode.object",
+    "evm.deployedBytecode.object",
+    "evm.deployedBytecode.immutableReferences",
+]
 _TRANSIENT_STORAGE = "2394"
 """Warning that the compiler gives whenever EIP-1153 is used; OpenZeppelin's guard clears its slot."""
 
@@ -106,7 +112,7 @@ def compile_sources(sources: Mapping[str, str]) -> dict[str, Any]:
         "sources": {name: {"content": sources[name]} for name in sorted(sources)},
         "settings": {
             **SETTINGS,
-            "outputSelection": {"*": {"*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]}},
+            "outputSelection": {"*": {"*": _WANTED, "": ["ast"]}},
         },
     }
     with tempfile.TemporaryDirectory() as home:
@@ -137,12 +143,28 @@ def _artifact(name: str, output: Mapping[str, Any]) -> str:
         "contract": name,
         "abi": contract["abi"],
         "bytecode": "0x" + contract["evm"]["bytecode"]["object"],
-        # Immutables are zero in it, so it differs from the code on-chain where a contract has some.
+        # Immutables are zero in it; on-chain their words stand at these places of the code.
         "deployedBytecodeHash": "0x" + keccak256(deployed).hex(),
+        "immutables": _immutables(contract, output),
         "size": len(deployed),
         "compiler": {"name": "solc", "version": _solc_version(), "settings": SETTINGS},
     }
     return json.dumps(artifact, indent=1, sort_keys=True) + "\n"
+
+
+def _immutables(contract: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Return by name of the variable where its words (32 bytes each) stand in the deployed code."""
+    places = contract["evm"]["deployedBytecode"]["immutableReferences"]
+    names = {node["id"]: node["name"] for source in output["sources"].values() for node in _variables(source["ast"])}
+    return {names[int(key)]: sorted(place["start"] for place in found) for key, found in places.items()}
+
+
+def _variables(node: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the state variables of a syntax tree."""
+    for part in node.get("nodes", ()):
+        if part["nodeType"] == "VariableDeclaration":
+            yield part
+        yield from _variables(part)
 
 
 def _solc_version() -> str:

@@ -1,157 +1,245 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Deploys Registry, Groth16Verifier and Escrow to any RPC, from the committed bytecode.
+"""Puts the contracts of a market on a chain, from the committed bytecode; `contracts.deployment` says where they go.
 
-    python -m contracts.deploy --rpc URL (--keystore FILE [--password-file FILE] | --private-key-file FILE)
-
-Prints one JSON object: addresses, first block, chain id. The Escrow has no owner: who deploys it has no
-more rights in it than anyone else.
+`survey` looks and changes nothing; `carry_out` sends what is missing. Deploying again finds what is there, also
+half of it. The contracts have no owner: who deploys them has no more rights in them than anyone else.
 """
 
 from __future__ import annotations
 
-import argparse
-import getpass
-import json
-import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from eth_account import Account as EthAccount
-
-from contracts import bindings
-from contracts.rpc import Rpc
-from protocol import bounded_json
-from protocol.errors import (
-    DeploymentError,
-    KeystoreError,
-    ProofmeshError,
-    WrongChainError,
-    WrongPasswordError,
+from contracts.chain_features import require_features
+from contracts.deployment import (
+    FACTORY,
+    FACTORY_CODE_HASH,
+    FACTORY_GAS_PRICE_WEI,
+    FACTORY_PRICE_WEI,
+    FACTORY_SIGNER,
+    FACTORY_TRANSACTION,
+    Deployment,
+    Planned,
+    Terms,
+    immutables,
+    plan,
+    read_immutables,
 )
+from contracts.rpc import Rpc
+from protocol.errors import (
+    ChainError,
+    DeployedCodeError,
+    DeploymentError,
+    InsufficientFundsError,
+    RevertedError,
+    RpcRefusedError,
+    WrongChainError,
+)
+from protocol.hashing import keccak256
 from protocol.signing import Account
+from protocol.structs import Network
 
-DEFAULT_WITHDRAWAL_DELAY_SECONDS = 3_600
+Send = Callable[[str, bytes, bytes, int], object]
+"""Sends a transaction (what for, to, data, value) and waits until it is in a block."""
+
+_BY_FACTORY_GAS = 25_000
+"""What creating by the proxy costs beyond creating by a transaction, at most: hashing and copying the code."""
 
 
 @dataclass(frozen=True)
-class Deployment:
-    """What a node must know of a network; logs of the contracts begin at `block`."""
+class Survey:
+    """What is on a chain already, and what the rest would cost."""
 
     chain_id: int
-    registry: bytes
-    verifier: bytes
-    escrow: bytes
-    block: int
-    allow_dev: bool
-    withdrawal_delay_seconds: int
+    terms: Terms
+    contracts: tuple[Planned, ...]
+    present: frozenset[str]
+    """Names of the contracts that are there, with the right code."""
+    has_factory: bool
+    gas: int
+    gas_price_wei: int
+    """What a unit of gas costs now, tip included."""
+    fee_cap_wei: int
+    """What a unit of gas may cost when the transactions are sent."""
+    balance_wei: int
+    """What the deploying account has."""
 
-    def to_json(self) -> str:
-        """Return one JSON object; addresses in lower-case hex."""
-        addresses = ("registry", "verifier", "escrow")
-        values = {name: value for name, value in vars(self).items() if name not in addresses}
-        values |= {name: "0x" + getattr(self, name).hex() for name in addresses}
-        return json.dumps(values, sort_keys=True)
+    @property
+    def missing(self) -> tuple[Planned, ...]:
+        """What is to be deployed."""
+        return tuple(each for each in self.contracts if each.name not in self.present)
+
+    @property
+    def cost_wei(self) -> int:
+        """What deploying would cost at the price of now."""
+        return self.gas * self.gas_price_wei + self._factory_wei
+
+    @property
+    def most_wei(self) -> int:
+        """What the account must have: gas limits leave a quarter of room and the price may double; what is not
+        used is not charged."""
+        return self.gas * 5 // 4 * self.fee_cap_wei + self._factory_wei
+
+    @property
+    def _factory_wei(self) -> int:
+        return 0 if self.has_factory or not self.missing else FACTORY_PRICE_WEI
 
 
-def deploy(
-    rpc_url: str,
-    account: Account,
-    *,
-    allow_dev: bool = False,
-    withdrawal_delay_seconds: int = DEFAULT_WITHDRAWAL_DELAY_SECONDS,
-    chain_id: int | None = None,
-) -> Deployment:
-    """Deploy the three contracts and return where they are.
+def survey(rpc: Rpc, deployer: bytes, terms: Terms, chain_id: int | None = None) -> Survey:
+    """Look what deploying would do; sends nothing.
 
     Raises:
         WrongChainError: the RPC serves another chain than `chain_id`.
-        ChainError: the RPC cannot be used, or a transaction failed.
+        UnsuitableChainError: the contracts cannot run there.
+        DeployedCodeError: there is other code at one of the addresses.
+        ChainError: the RPC cannot be used.
     """
-    with Rpc(rpc_url) as rpc:
-        found = rpc.quantity("eth_chainId")
-        if chain_id is not None and found != chain_id:
-            raise WrongChainError(f"The RPC serves chain {found}, not {chain_id}.")
-        block, registry = _create(rpc, account, bindings.deploy_registry())
-        _, verifier = _create(rpc, account, bindings.deploy_verifier())
-        creation = bindings.deploy_escrow(registry, allow_dev, withdrawal_delay_seconds)
-        _, escrow = _create(rpc, account, creation)
-    return Deployment(found, registry, verifier, escrow, block, allow_dev, withdrawal_delay_seconds)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    found = rpc.quantity("eth_chainId")
+    if chain_id is not None and found != chain_id:
+        raise WrongChainError(f"The RPC serves chain {found}, not {chain_id}.")
+    require_features(rpc)
     try:
-        deployment = deploy(
-            options.rpc,
-            _account(options),
-            allow_dev=options.allow_dev,
-            withdrawal_delay_seconds=options.withdrawal_delay,
-            chain_id=options.chain_id,
-        )
-    except ProofmeshError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    print(deployment.to_json())
-    return 0
+        return _survey(rpc, deployer, terms, found)
+    except (RevertedError, RpcRefusedError):
+        # What was missing may have been mined before its gas was estimated: the proxy creates nothing twice.
+        return _survey(rpc, deployer, terms, found)
 
 
-def _create(rpc: Rpc, account: Account, data: bytes) -> tuple[int, bytes]:
-    receipt = rpc.transact(account, None, data)
-    address = str(receipt["contractAddress"])
-    if rpc.call("eth_getCode", address, "latest") == "0x":
-        raise DeploymentError(f"There is no code at {address} after the deployment.")
-    return int(receipt["blockNumber"], 16), bytes.fromhex(address[2:])
-
-
-def _account(options: argparse.Namespace) -> Account:
-    """Return the deploying account; errors never show what the files hold."""
-    try:
-        if options.private_key_file is not None:
-            text = Path(options.private_key_file).read_text(encoding="ascii").strip()
-            return Account(bytes.fromhex(text.removeprefix("0x")))
-        keystore = bounded_json.loads(Path(options.keystore).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise KeystoreError("The key file cannot be read, or holds no key.") from None
-    except ProofmeshError:
-        raise
-    except Exception:  # eth_keys has its own ValidationError for a key of a wrong length
-        raise KeystoreError("The key file holds no private key of 32 bytes.") from None
-    password = _password(options.password_file)
-    try:
-        return Account(bytes(EthAccount.decrypt(keystore, password)))
-    except ValueError:
-        raise WrongPasswordError("The password does not open the keystore.") from None
-    except (KeyError, TypeError, AttributeError):
-        raise KeystoreError("The file is not a Web3 Secret Storage v3 keystore.") from None
-
-
-def _password(path: str | None) -> str:
-    if path is None:
-        return getpass.getpass("Password of the keystore: ")
-    try:
-        return Path(path).read_text(encoding="utf-8").rstrip("\n")
-    except OSError:
-        raise KeystoreError("The password file cannot be read.") from None
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m contracts.deploy", description="Deploy the contracts.")
-    parser.add_argument("--rpc", required=True, help="JSON-RPC URL of the chain")
-    key = parser.add_mutually_exclusive_group(required=True)
-    key.add_argument("--keystore", help="Web3 Secret Storage v3 file of the account that pays the gas")
-    key.add_argument("--private-key-file", help="file with the private key in hex (development only)")
-    parser.add_argument("--password-file", help="file with the keystore's password (otherwise asked)")
-    parser.add_argument("--chain-id", type=int, help="refuse any other chain")
-    parser.add_argument("--allow-dev", action="store_true", help="accept programs with single-party keys")
-    parser.add_argument(
-        "--withdrawal-delay",
-        type=int,
-        default=DEFAULT_WITHDRAWAL_DELAY_SECONDS,
-        help="seconds between asking for a withdrawal or cancel and its effect (default %(default)s)",
+def _survey(rpc: Rpc, deployer: bytes, terms: Terms, found: int) -> Survey:
+    contracts = plan(terms)
+    network = Network(chain_id=found, escrow=contracts[2].address)
+    present = frozenset(each.name for each in contracts if _is_there(rpc, each, network, contracts[0].address, terms))
+    has_factory = _has_factory(rpc)
+    gas = sum(_gas(rpc, deployer, each, has_factory) for each in contracts if each.name not in present)
+    base_fee = int(rpc.call("eth_getBlockByNumber", "latest", False).get("baseFeePerGas", "0x0"), 16)
+    tip = rpc.quantity("eth_maxPriorityFeePerGas")
+    return Survey(
+        found,
+        terms,
+        contracts,
+        present,
+        has_factory,
+        gas,
+        base_fee + tip,
+        2 * base_fee + tip,
+        rpc.quantity("eth_getBalance", _hex(deployer), "latest"),
     )
-    return parser
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def carry_out(rpc: Rpc, found: Survey, send: Send) -> Deployment:
+    """Deploy what a survey found missing, and return where everything is.
+
+    Raises:
+        InsufficientFundsError: the account cannot pay for all of it; nothing was sent.
+        DeploymentError: the chain did not do it.
+    """
+    if found.missing and found.balance_wei < found.most_wei:
+        raise InsufficientFundsError(
+            f"The account has {found.balance_wei} wei; deploying may need {found.most_wei} (and about {found.cost_wei}"
+            " is spent)."
+        )
+    if found.missing and not found.has_factory:
+        _put_factory(rpc, send)
+    registry, verifier, escrow, desk = found.contracts
+    network = Network(chain_id=found.chain_id, escrow=escrow.address)
+
+    def there(each: Planned) -> bool:
+        return _is_there(rpc, each, network, registry.address, found.terms)
+
+    for each in found.missing:
+        try:
+            send(each.name, FACTORY, each.call_data, 0)
+        except RevertedError:
+            if not there(each):  # nobody else was faster
+                raise
+    for each in found.contracts:
+        if not there(each):
+            raise DeploymentError(f"There is no code at {_hex(each.address)} after the deployment of {each.name}.")
+    return Deployment(
+        found.chain_id,
+        registry.address,
+        verifier.address,
+        escrow.address,
+        desk.address,
+        first_block(rpc, registry.address),
+        found.terms,
+        {each.name: keccak256(code_at(rpc, each.address)) for each in found.contracts},
+    )
+
+
+def deploy(rpc_url: str, account: Account, terms: Terms) -> Deployment:
+    """Deploy with an account's key at hand, as development chains and tests do; errors as in `survey` and
+    `carry_out`."""
+    with Rpc(rpc_url) as rpc:
+
+        def send(what: str, to: bytes, data: bytes, value: int) -> object:
+            return rpc.transact(account, to, data, value)
+
+        return carry_out(rpc, survey(rpc, account.address, terms), send)
+
+
+def code_at(rpc: Rpc, address: bytes, block: str = "latest") -> bytes:
+    """Return the code of an account; empty for one that is no contract."""
+    return rpc.data("eth_getCode", _hex(address), block)
+
+
+def first_block(rpc: Rpc, address: bytes) -> int:
+    """Return the block in which a contract was created, or an earlier one if the RPC forgets old states."""
+    without, having = -1, rpc.quantity("eth_blockNumber")
+    while having - without > 1:
+        middle = (without + having) // 2
+        try:
+            found = bool(code_at(rpc, address, hex(middle)))
+        except ChainError:
+            break
+        without, having = (without, middle) if found else (middle, having)
+    return without + 1
+
+
+def _is_there(rpc: Rpc, each: Planned, network: Network, registry: bytes, terms: Terms) -> bool:
+    code = code_at(rpc, each.address)
+    if code and read_immutables(each.name, code) != immutables(each.name, network, registry, terms):
+        raise DeployedCodeError(f"The code at {_hex(each.address)} is not that of {each.name}.")
+    return bool(code)
+
+
+def _has_factory(rpc: Rpc) -> bool:
+    code = code_at(rpc, FACTORY)
+    if code and keccak256(code) != FACTORY_CODE_HASH:
+        raise DeployedCodeError(f"The code at {_hex(FACTORY)} is not that of the deterministic-deployment proxy.")
+    return bool(code)
+
+
+def _gas(rpc: Rpc, deployer: bytes, each: Planned, has_factory: bool) -> int:
+    request = {"from": _hex(deployer), "data": _hex(each.call_data if has_factory else each.creation)}
+    if has_factory:
+        request |= {"to": _hex(FACTORY)}
+    # Not on the pending state: an earlier run's transaction may wait there, and nothing is created twice.
+    gas = rpc.quantity("eth_estimateGas", request, "latest")
+    return gas if has_factory else gas + _BY_FACTORY_GAS
+
+
+def _put_factory(rpc: Rpc, send: Send) -> None:
+    """Send the proxy's own transaction, which works on every chain that takes transactions without its id."""
+    base_fee = int(rpc.call("eth_getBlockByNumber", "latest", False).get("baseFeePerGas", "0x0"), 16)
+    if base_fee > FACTORY_GAS_PRICE_WEI:
+        raise DeploymentError(
+            "The deterministic-deployment proxy is not on this chain, and gas costs more than its transaction pays.",
+            remedy="Try again when gas costs less than 100 gwei.",
+        )
+    held = rpc.quantity("eth_getBalance", _hex(FACTORY_SIGNER), "latest")
+    if held < FACTORY_PRICE_WEI:
+        send("proxy", FACTORY_SIGNER, b"", FACTORY_PRICE_WEI - held)
+    try:
+        rpc.receipt(rpc.call("eth_sendRawTransaction", _hex(FACTORY_TRANSACTION)))
+    except RpcRefusedError as error:
+        if _has_factory(rpc):  # somebody else was faster
+            return
+        raise DeploymentError(
+            f"The deterministic-deployment proxy is not on this chain, and cannot be put there. {error.message}",
+            remedy=f"Ask who runs the chain for the proxy at {_hex(FACTORY)}.",
+        ) from None
+
+
+def _hex(data: bytes) -> str:
+    return "0x" + data.hex()

@@ -70,12 +70,20 @@ class Rpc:
         except (TypeError, ValueError) as error:
             raise RpcMalformedError(f"The answer to {method} is not a number.") from error
 
+    def data(self, method: str, *parameters: object) -> bytes:
+        """Return a result that is binary."""
+        result = self.call(method, *parameters)
+        try:
+            return bytes.fromhex(result.removeprefix("0x"))
+        except (AttributeError, ValueError) as error:
+            raise RpcMalformedError(f"The answer to {method} is not hexadecimal.") from error
+
     def eth_call(self, to: bytes, data: bytes, sender: bytes | None = None) -> bytes:
         """Return what a call of a contract answers at the latest block."""
         request = {"to": _hex(to), "data": _hex(data)}
         if sender is not None:
             request["from"] = _hex(sender)
-        return bytes.fromhex(self.call("eth_call", request, "latest")[2:])
+        return self.data("eth_call", request, "latest")
 
     def transact(self, account: Account, to: bytes | None, data: bytes, value: int = 0) -> dict[str, Any]:
         """Sign and send a transaction, wait until it is mined, and return its receipt.

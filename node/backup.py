@@ -35,9 +35,11 @@ MAX_FILES = 200_000
 MAX_INDEX_BYTES = 64 << 20
 MAX_FILE_BYTES = 16 << 30
 _COPY_BYTES = 1 << 20
-_ALONE = ("keystore.json", "config.toml", "network.key")
+_ALONE = ("keystore.json", "config.toml", "deployment.json", "network.key")
 JOURNAL = "journal.sqlite"
-_NAME = re.compile(r"keystore\.json|config\.toml|network\.key|journal\.sqlite|(?:jobs|receipts)/[0-9a-f]{64}\.json")
+_NAME = re.compile(
+    r"keystore\.json|config\.toml|deployment\.json|network\.key|journal\.sqlite|(?:jobs|receipts)/[0-9a-f]{64}\.json"
+)
 
 
 class BackupError(ProofmeshError):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where settings come from: flag, then environment, then config.toml, then the network's defaults.
+"""Where settings come from: flag, then environment, then config.toml, then deployment.json (chain and contracts),
+then the network's defaults.
 
 Keys are dotted: `rpc_url`, `prover.margin_bps`. In the environment they are `PROOFMESH_RPC_URL` and
 `PROOFMESH_PROVER_MARGIN_BPS`, with commas in lists. A wrong key or value anywhere is one
@@ -19,6 +20,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from node.deployment_file import NAME as DEPLOYMENT
+from node.deployment_file import read_deployment, settings_of
 from node.settings import NETWORK_DEFAULTS, Settings
 from protocol.errors import SettingsError
 
@@ -67,8 +70,18 @@ def resolve(
         (str(config), _known(read_config(config), str(config))),
     ]
     network = _first("network", sources) or "devnet"
+    deployment = read_deployment(folder / DEPLOYMENT)
+    if deployment is not None:
+        sources.append((str(folder / DEPLOYMENT), settings_of(deployment)))
     sources.append(("default", dict(NETWORK_DEFAULTS.get(str(network), {}))))
-    return _merge(folder, sources)
+    resolved = _merge(folder, sources)
+    if deployment is not None and deployment.chain_id != resolved.settings.chain_id:
+        raise SettingsError(
+            f"{folder / DEPLOYMENT} is of chain {deployment.chain_id}, but chain_id is {resolved.settings.chain_id}"
+            f" (from {resolved.origins['chain_id']}).",
+            remedy="Set chain_id to the chain of the contracts, or move the file away.",
+        )
+    return resolved
 
 
 def default_data_dir(environ: Mapping[str, str]) -> Path:

@@ -27,6 +27,11 @@ class DataFolder:
         return self.path / "config.toml"
 
     @property
+    def deployment(self) -> Path:
+        """Where the contracts are, as `proofmesh deploy` wrote it."""
+        return self.path / "deployment.json"
+
+    @property
     def keystore(self) -> Path:
         """The account's key, Web3 Secret Storage v3."""
         return self.path / "keystore.json"

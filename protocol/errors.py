@@ -713,6 +713,27 @@ class DeploymentError(ChainError):
     remedy = "Check the RPC, the chain id and the balance of the deploying account."
 
 
+class UnsuitableChainError(DeploymentError):
+    """The contracts cannot run on this chain."""
+
+    code = "PM-ESC-010"
+    remedy = "Use a chain with the BN254 precompiles and the instructions of Cancun."
+
+
+class DeployedCodeError(ChainError):
+    """The code at a contract's address is not what this version was built with."""
+
+    code = "PM-ESC-011"
+    remedy = "Check the addresses and the version of proofmesh; do not send money there."
+
+
+class DeploymentFileError(ConfigError):
+    """A deployment file cannot be used."""
+
+    code = "PM-CFG-005"
+    remedy = "Get the file again from who deployed the contracts, or make it by `proofmesh deploy`."
+
+
 class ToolMissingError(ConfigError):
     """A build tool of the checkout is not installed."""
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts import bindings
-from contracts.deploy import Deployment, deploy
+from contracts.deploy import deploy
+from contracts.deployment import Deployment, Terms
 from contracts.records import Settlement
 from contracts.rpc import Rpc
 from protocol.binding import market_binding
@@ -90,6 +91,6 @@ def open_market(url: str) -> Settler:
     rpc = Rpc(url)
     for each in (_PUBLISHER, _CLIENT, _PROVER):
         rpc.call("anvil_setBalance", "0x" + each.address.hex(), hex(100 * _ETHER))
-    deployment = deploy(url, _PUBLISHER, allow_dev=True)
+    deployment = deploy(url, _PUBLISHER, Terms(allow_dev=True))
     rpc.transact(_CLIENT, deployment.escrow, bindings.deposit(), _ETHER)
     return Settler(rpc, deployment)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from node.cli import account, backup, ceremony, daemons, devnet, job, local, model, receipts, setup, wallet
+from node.cli import account, backup, ceremony, daemons, deploy, devnet, job, local, model, receipts, setup, wallet
 from node.cli.arguments import Session
 from node.cli.output import Output
 from node.log import configure_logging
@@ -38,6 +38,7 @@ app.add_typer(account.app, name="account", help="The key that signs and pays.")
 app.add_typer(backup.app, name="backup", help="One file that a node can be set up from again.")
 app.add_typer(wallet.app, name="wallet", help="The deposit in the Escrow.")
 setup.register(app)
+deploy.register(app)
 local.register(app)
 
 _current_output = Output(as_json=False)

@@ -7,21 +7,25 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import trio
 import typer
 from rich.text import Text
 
+from contracts.deployment import Deployment
 from node.chain_view import open_chain
 from node.cli.arguments import Session, fixed_bytes
+from node.cli.deploy import contract_findings
 from node.config import resolve, write_config
+from node.deployment_file import read_deployment, write_deployment
 from node.devnet.anvil import find_anvil
 from node.keystore import create_keystore, keystore_address
 from node.net import load_or_create
 from node.shutdown import only_error
 from node.status_file import read_status
-from protocol.errors import ConfigError, ProofmeshError
+from protocol.errors import ConfigError, DeployedCodeError, ProofmeshError
 
 config_app = typer.Typer(no_args_is_help=True)
 LEAST_FREE_BYTES = 500_000_000
@@ -37,7 +41,10 @@ def register(app: typer.Typer) -> None:
 
 def init(
     context: typer.Context,
-    network: Annotated[str, typer.Option(help="devnet (this machine) or custom.")] = "devnet",
+    network: Annotated[
+        str | None, typer.Option(help="devnet (this machine) or custom. [default: devnet; custom with --deployment]")
+    ] = None,
+    deployment: Annotated[Path | None, typer.Option(help="Where the contracts are: what `deploy` wrote.")] = None,
     chain_id: Annotated[int | None, typer.Option(help="Id of the chain.")] = None,
     escrow: Annotated[str | None, typer.Option(help="Address of the Escrow.")] = None,
     registry: Annotated[str | None, typer.Option(help="Address of the Registry.")] = None,
@@ -49,6 +56,8 @@ def init(
     After `proofmesh account import` the account that was imported is kept.
     """
     session: Session = context.obj
+    contracts = _deployment(deployment) if deployment is not None else None
+    network = network or ("custom" if contracts else "devnet")
     values: dict[str, object] = {
         "network": network,
         "chain_id": chain_id,
@@ -58,8 +67,11 @@ def init(
         "rpc_url": session.flags.get("rpc_url"),
     }
     values = {key: value for key, value in values.items() if value is not None}
-    if network == "custom" and not {"chain_id", "rpc_url"} <= values.keys():
-        raise ConfigError("A custom network needs its chain.", remedy="Give --chain-id and, in front, --rpc.")
+    known = values.keys() | ({"chain_id"} if contracts else set())
+    if network == "custom" and not {"chain_id", "rpc_url"} <= known:
+        raise ConfigError(
+            "A custom network needs its chain.", remedy="Give --chain-id or --deployment and, in front, --rpc."
+        )
     if network not in ("devnet", "custom"):
         raise ConfigError(f"{network!r} is no network.", remedy="Use devnet or custom.")
     folder = session.folder_for_init()
@@ -67,6 +79,8 @@ def init(
     if imported and folder.config.exists():
         raise ConfigError(f"{folder.path} has a keystore already.", remedy="Choose another --data-dir.")
     password = "" if imported else session.password(confirm=True)
+    if contracts is not None:
+        write_deployment(folder.deployment, contracts)
     if not folder.config.exists():
         write_config(folder.config, values)
     if not imported:
@@ -76,6 +90,13 @@ def init(
     session.output.say(f"Account 0x{address.hex()}, peer {identity.peer_id}, in {folder.path}.")
     session.output.say("Next: fund the account, then `proofmesh wallet deposit`.")
     session.output.result({"account": address, "peer_id": identity.peer_id, "data_dir": str(folder.path)})
+
+
+def _deployment(path: Path) -> Deployment:
+    found = read_deployment(path)
+    if found is None:
+        raise ConfigError(f"There is no {path}.", remedy="Give the file that `proofmesh deploy` wrote.")
+    return found
 
 
 def doctor(context: typer.Context) -> None:
@@ -144,12 +165,20 @@ def _chain(session: Session) -> str:
     return trio.run(look)
 
 
+def _contracts(session: Session) -> str:
+    wrong = [each for each in contract_findings(session, session.settings()) if not each.good]
+    if wrong:
+        raise DeployedCodeError(f"{wrong[0].subject}: {wrong[0].detail}.", remedy="See `proofmesh chain check`.")
+    return "as this version was built with"
+
+
 _CHECKS: dict[str, Callable[[Session], str]] = {
     "python": _python,
     "data folder": _folder,
     "keystore": _keystore,
     "anvil": _anvil,
     "chain": _chain,
+    "contracts": _contracts,
 }
 
 

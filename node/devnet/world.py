@@ -22,12 +22,14 @@ from typing import Any
 import structlog
 import trio
 
-from contracts.deploy import Deployment, deploy
+from contracts.deploy import deploy
+from contracts.deployment import Deployment, Terms
 from node.bundle_store import program_of
 from node.chain.rpc import RpcClient
 from node.chain_view import open_chain
 from node.config import load_settings, write_config
 from node.data_folder import open_data_folder
+from node.deployment_file import write_deployment
 from node.devnet import leash
 from node.devnet.anvil import run_anvil
 from node.journal import Journal
@@ -139,11 +141,9 @@ class World:
         log.info("chain is up", rpc=anvil.url)
         deployer = Account(secrets.token_bytes(32))
         await self.fund(anvil.url, deployer.address, 10 * ETHER)
-        deployment = await trio.to_thread.run_sync(
-            lambda: deploy(
-                anvil.url, deployer, allow_dev=True, withdrawal_delay_seconds=self.plan.withdrawal_delay
-            )
-        )
+        # A salt of its own: what was signed for an earlier devnet of this chain id is void in this one.
+        terms = Terms(True, self.plan.withdrawal_delay, secrets.token_bytes(32))
+        deployment = await trio.to_thread.run_sync(deploy, anvil.url, deployer, terms)
         self.devnet = Devnet(
             os.getpid(),
             anvil.url,
@@ -196,14 +196,11 @@ class World:
         folder = open_data_folder(path)
         values: dict[str, object] = {
             "rpc_url": self.devnet.rpc_url,
-            "chain_id": deployment.chain_id,
-            "escrow": deployment.escrow,
-            "registry": deployment.registry,
-            "start_block": deployment.block,
             "bootstrap": list(bootstrap),
         }
         if not folder.config.exists():
             write_config(folder.config, values)
+        write_deployment(folder.deployment, deployment)
         password = Path(self.devnet.password_file).read_text()
         account = create_keystore(folder.keystore, password, light=True)
         await self.fund(self.devnet.rpc_url, account.address, 10 * ETHER)

@@ -10,6 +10,7 @@ import pytest
 from anvil import anvil
 
 from contracts.deploy import deploy
+from contracts.deployment import Terms
 from proofmesh import LocalProof, verify_on_chain
 from protocol.errors import ChainError
 from protocol.signing import Account
@@ -30,7 +31,7 @@ def test_the_example_has_fewer_than_15_lines_and_proves_on_a_chain(
     assert len([line for line in block[1].splitlines() if line.strip()]) < 15
     monkeypatch.chdir(tmp_path)
     with anvil() as url:
-        deployment = deploy(url, Account(ANVIL_ACCOUNT), allow_dev=True)
+        deployment = deploy(url, Account(ANVIL_ACCOUNT), Terms(allow_dev=True))
         verifier = deployment.verifier
         names: dict[str, object] = {"RPC_URL": url, "VERIFIER": verifier}
         exec(compile(block[1], "docs/MODELS.md", "exec"), names)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from contracts.rpc import Rpc
@@ -18,10 +18,12 @@ _START_SECONDS = 20.0
 
 
 @contextmanager
-def anvil(*, chain_id: int = 31337, timestamp: int = GENESIS_TIME) -> Iterator[str]:
+def anvil(
+    *, chain_id: int = 31337, timestamp: int = GENESIS_TIME, arguments: Sequence[str] = ()
+) -> Iterator[str]:
     """Yield the URL of a fresh chain that mines at once, on a free port; it ends with the block."""
     command = [str(foundry_binary("anvil")), "--port", "0", "--chain-id", str(chain_id)]
-    command += ["--timestamp", str(timestamp), "--accounts", "1"]
+    command += ["--timestamp", str(timestamp), "--accounts", "1", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     watchdog = threading.Timer(_START_SECONDS, process.kill)
     watchdog.start()

@@ -19,7 +19,8 @@ from simulated_programs import SETUP_ID as SIMULATED_SETUP
 from simulated_programs import SimulatedProgram
 
 from contracts import bindings
-from contracts.deploy import Deployment, deploy
+from contracts.deploy import deploy
+from contracts.deployment import Deployment, Terms
 from contracts.events import Event, decode_event
 from contracts.records import ModelRecord, OrderState, Settlement
 from contracts.rpc import Rpc
@@ -185,9 +186,7 @@ def market(names: Sequence[str] = (), *, allow_dev: bool = True) -> Iterator[Mar
         publisher = account("publisher")
         for each in (publisher, *map(account, names)):
             rpc.call("anvil_setBalance", "0x" + each.address.hex(), hex(100 * ETHER))
-        deployment = deploy(
-            url, publisher, allow_dev=allow_dev, withdrawal_delay_seconds=WITHDRAWAL_DELAY
-        )
+        deployment = deploy(url, publisher, Terms(allow_dev, WITHDRAWAL_DELAY))
         program = tiny_program()
         data = bindings.register_program(GROTH16_BN254, program.vk, LAYOUT, SETUP_ID, True)
         rpc.transact(publisher, deployment.registry, data)
