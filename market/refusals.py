@@ -36,6 +36,7 @@ UNREACHABLE = "PM-REF-027"
 RATE_LIMITED = "PM-REF-028"
 ROYALTY_MISMATCH = "PM-REF-029"
 SETTLEMENT_FAILED = "PM-REF-030"
+DISK_FULL = "PM-REF-031"
 
 MEANINGS: dict[str, tuple[str, str]] = {
     UNKNOWN_PROGRAM: ("the node does not serve this program", "ask its operator to pull the bundle"),
@@ -68,11 +69,13 @@ MEANINGS: dict[str, tuple[str, str]] = {
     RATE_LIMITED: ("too many requests", "slow down"),
     ROYALTY_MISMATCH: ("the royalty differs from the registry's", "use the model's royalty"),
     SETTLEMENT_FAILED: ("the chain did not accept the settlement", "check the proof and the deposit"),
+    DISK_FULL: ("the node's disk takes nothing new", "try another node; its operator has to free space"),
 }
 
 
 PASSING = frozenset({
     AT_CAPACITY,
+    DISK_FULL,
     BID_UNKNOWN,
     BID_EXPIRED,
     EXPOSURE_EXCEEDED,

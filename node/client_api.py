@@ -185,6 +185,7 @@ class Client:
         Raises:
             DepositTooSmallError: the deposit is too small. Also what the inputs are refused for.
         """
+        self.node.context.storage.require_room()
         served = await self.node.context.bundles.resolve(model, self.node.context.chain)
         await self.node.context.bundles.audited(served.bundle, self.node.context.workers)
         values = parse_inputs(served.manifest.inputs, inputs)

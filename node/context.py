@@ -17,6 +17,7 @@ from node.ledger import Ledger
 from node.net import Transport
 from node.receipt_store import ReceiptStore
 from node.settlement import Transactions
+from node.storage import Storage
 from node.vault import Vault
 from protocol.errors import ProofmeshError
 from protocol.messages import Refusal
@@ -40,6 +41,7 @@ class NodeContext:
     bundles: BundleStore
     vault: Vault
     workers: Executor
+    storage: Storage
 
     @property
     def clock(self) -> ChainClock:

@@ -36,6 +36,7 @@ from node.roles.verifier import VerifierRole
 from node.settings import Settings
 from node.settlement import Transactions
 from node.status_file import keep_status
+from node.storage import Storage
 from node.vault import Vault
 from protocol import codec
 from protocol.errors import ChainError
@@ -233,6 +234,7 @@ async def _assemble(
         bundles=bundles,
         vault=Vault(folder.vault),
         workers=workers,
+        storage=Storage(folder, settings.least_free_bytes),
     )
     holder: list[Node] = []
     # Nor does its introduction name the account.
@@ -256,7 +258,8 @@ async def _assemble(
     nursery.start_soon(chain.keep_transactions)
     await node.start(nursery)
     shells = [role.shell for role in (node.client, node.prover, node.verifier) if role is not None]
-    nursery.start_soon(keep_status, folder, transport, shells)
+    nursery.start_soon(context.storage.watch)
+    nursery.start_soon(keep_status, folder, transport, shells, context.storage)
     return node
 
 

@@ -188,6 +188,9 @@ class Settings(Section):
     powers_of_tau: OptionalPath = Field(
         default=None, description="A .ptau file; needed to audit models whose keys come from a ceremony."
     )
+    least_free_bytes: WholeNumber = Field(
+        default=64 << 20, ge=0, description="Free disk space in bytes below which a node promises nothing new."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error."
     )

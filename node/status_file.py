@@ -17,6 +17,7 @@ from market import client, prover, verifier
 from node.data_folder import DataFolder
 from node.net import Transport
 from node.role_shell import RoleShell
+from node.storage import Storage
 from protocol import bounded_json
 
 FILE = "status.json"
@@ -24,11 +25,11 @@ PERIOD_SECONDS = 5.0
 Shells = list[RoleShell[client.State] | RoleShell[prover.State] | RoleShell[verifier.State]]
 
 
-async def keep_status(folder: DataFolder, transport: Transport, shells: Shells) -> None:
+async def keep_status(folder: DataFolder, transport: Transport, shells: Shells, storage: Storage) -> None:
     """Write the status until cancelled; a full disk costs the status, not the node."""
     while True:
         try:
-            _write(folder.path / FILE, _snapshot(transport, shells))
+            _write(folder.path / FILE, _snapshot(transport, shells, storage))
         except OSError:
             transport.counters["status_not_written"] += 1
         await trio.sleep(PERIOD_SECONDS)
@@ -43,7 +44,7 @@ def read_status(folder: DataFolder) -> dict[str, Any] | None:
     return found
 
 
-def _snapshot(transport: Transport, shells: Shells) -> dict[str, Any]:
+def _snapshot(transport: Transport, shells: Shells, storage: Storage) -> dict[str, Any]:
     peers = transport.peers()
     return {
         "at": int(time.time()),
@@ -54,6 +55,7 @@ def _snapshot(transport: Transport, shells: Shells) -> dict[str, Any]:
         "peers_connected": sum(1 for peer in peers if peer.connected),
         "jobs": {shell.role: Counter(str(job.phase) for job in shell.state.jobs.values()) for shell in shells},
         "unexpected_events": sum(shell.unexpected for shell in shells),
+        "storage": {"free_bytes": storage.free_bytes, "halted": storage.halted},
         "network": dict(transport.counters),
     }
 

@@ -117,6 +117,8 @@ def status(context: typer.Context) -> None:
         raise ConfigError("No node has run on this data folder.", remedy="Start one, or choose another --data-dir.")
     age = int(time.time()) - int(found["at"])
     session.output.say(f"Process {found['pid']}, {age} s ago: {found['peers_connected']} peers connected.")
+    if found["storage"]["halted"]:
+        session.output.say(f"Nothing new is promised: {found['storage']['halted']}.")
     for role, phases in found["jobs"].items():
         said = ", ".join(f"{count} {phase}" for phase, count in sorted(phases.items())) or "no jobs"
         session.output.say(f"{role}: {said}")

@@ -105,6 +105,8 @@ class ProverRole:
         """Take an announcement that passed gossip validation (order_gossip.py)."""
         if message.order.program_id not in self._offered and message.order.program_id in self.shell.state.programs:
             return
+        if self._node.storage.halted:
+            return
         order_hash = digest(self._node.network, message.order)
         job = self.shell.state.jobs.get(order_hash)
         if job is not None and job.issued_at >= message.issued_at:
@@ -132,6 +134,8 @@ class ProverRole:
         job = self.shell.state.jobs.get(order_hash)
         if job is None:
             raise RefusedError(refusals.BID_UNKNOWN)
+        if self._node.storage.halted and job.phase is prover.Phase.QUOTED:
+            raise RefusedError(refusals.DISK_FULL)
         require_signed_by(job.order.client, self._node.network, message.award, message.signature)
         award_hash = digest(self._node.network, message.award)
         event = AwardReceived(
@@ -201,6 +205,7 @@ class ProverRole:
             case StartProof():
                 return [await self._prove(effect)]
             case SubmitLock():
+                self._node.storage.require_room()  # tried again: there may be room before the lock is too late
                 if not await self._node.transactions.lock(effect):
                     return [LockFailed(self._node.clock.now(), effect.order_hash)]
             case SendProof():

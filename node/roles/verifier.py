@@ -36,6 +36,8 @@ class VerifierRole:
         context.endpoint.on(ProofMessage, self._proof)
 
     async def _proof(self, peer: str, message: ProofMessage) -> None:
+        if self._node.storage.halted:
+            raise RefusedError(refusals.DISK_FULL)
         require_signed_by(message.order.client, self._node.network, message.award, message.award_signature)
         order_hash = digest(self._node.network, message.order)
         if message.award.order_hash != order_hash:
