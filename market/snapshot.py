@@ -49,6 +49,19 @@ def decode_state(data: bytes, kind: type[State]) -> State:
     return state
 
 
+def read_plain(data: bytes) -> Any:
+    """Return what a snapshot holds as maps, tuples and scalars, of whatever machine and version.
+
+    Raises:
+        NotCanonicalError: `encode_state` did not write these bytes.
+    """
+    value = unpack(data)
+    try:
+        return _rich(value)
+    except (TypeError, ValueError, RecursionError):
+        raise NotCanonicalError("A snapshot cannot be read.") from None
+
+
 def with_settings(state: State, settings: State) -> State:
     """Return `state` under the settings of another one: what an operator changed holds from now on."""
     return replace(state, **{name: getattr(settings, name) for name in _SETTINGS[type(state)]})

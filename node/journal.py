@@ -23,7 +23,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
-from node.journal_format import Guarded, checksum, open_database, require_whole
+from node.journal_format import Guarded, checksum, open_database, open_to_read, require_whole
 from protocol.errors import JournalCorruptError
 
 __all__ = ["KEPT_TRANSACTIONS", "Journal", "checksum"]
@@ -35,8 +35,10 @@ KEPT_TRANSACTIONS = 4_096
 class Journal:
     """Events, snapshots, outbox and small facts of one node. Also a context manager that closes it."""
 
-    def __init__(self, path: Path, *, now_ns: Callable[[], int] = time.time_ns) -> None:
-        """Open or create the file; one of an older format is brought to the present one.
+    def __init__(
+        self, path: Path, *, now_ns: Callable[[], int] = time.time_ns, read_only: bool = False
+    ) -> None:
+        """Open or create the file; one of an older format is brought to the present one. `read_only` changes nothing.
 
         Raises:
             JournalFormatError: it is a newer version's, or not a journal.
@@ -46,7 +48,7 @@ class Journal:
         """
         self._path = path
         self._now_ns = now_ns
-        self.database = open_database(path)
+        self.database = open_to_read(path) if read_only else open_database(path)
         try:
             with Guarded(path):
                 require_whole(self.database, path)

@@ -106,6 +106,27 @@ def open_database(path: Path) -> sqlite3.Connection:
     return database
 
 
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Open a journal of the present format beside the process that writes it, or without one; nothing is changed.
+
+    Raises:
+        JournalFormatError: it is of another format, or none.
+        JournalError: it cannot be opened.
+    """
+    with Guarded(path):
+        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=1.0)
+        try:
+            names = ("application_id", "user_version")
+            found = tuple(database.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+        except BaseException:
+            database.close()
+            raise
+    if found != (APPLICATION_ID, FORMAT_VERSION):
+        database.close()
+        raise JournalFormatError(f"{path} is no journal of format {FORMAT_VERSION}.")
+    return database
+
+
 def require_whole(database: sqlite3.Connection, path: Path) -> None:
     """Check that no event is missing: each role's are numbered without gaps from its snapshot on.
 

@@ -298,8 +298,8 @@ class JournalCorruptError(JournalError):
 
     code = "PM-JRN-003"
     remedy = (
-        "Save what can be read with `proofmesh journal export`, then start in a new data folder with the old "
-        "keystore.json; funds on-chain are safe and can be withdrawn."
+        "Save what can be read with `proofmesh journal export`, then restore a backup or start in a new data folder "
+        "with the same account; funds on-chain are safe and can be withdrawn."
     )
 
 

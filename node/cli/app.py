@@ -9,7 +9,21 @@ from typing import Annotated
 
 import typer
 
-from node.cli import account, backup, ceremony, daemons, deploy, devnet, job, local, model, receipts, setup, wallet
+from node.cli import (
+    account,
+    backup,
+    ceremony,
+    daemons,
+    deploy,
+    devnet,
+    job,
+    journal,
+    local,
+    model,
+    receipts,
+    setup,
+    wallet,
+)
 from node.cli.arguments import Session
 from node.cli.output import Output
 from node.log import configure_logging
@@ -33,6 +47,7 @@ app.add_typer(daemons.publisher, name="publisher", help="Serve your models' bund
 app.add_typer(model.app, name="model", help="Compile, audit, publish and fetch models.")
 app.add_typer(ceremony.app, name="ceremony", help="Keys from several people, under which nobody can forge proofs.")
 app.add_typer(job.app, name="job", help="Ask the market for a proof.")
+app.add_typer(journal.app, name="journal", help="What a node remembers of its jobs.")
 app.add_typer(receipts.app, name="receipt", help="Check receipts.")
 app.add_typer(account.app, name="account", help="The key that signs and pays.")
 app.add_typer(backup.app, name="backup", help="One file that a node can be set up from again.")
