@@ -299,8 +299,8 @@ class ChainView:
                 self._waiting.remove(block.block)
             else:
                 log.warning("a block that was acted on was replaced", block=block.block.number)
-                for job_event in filter(None, (_job_event(entry, 0) for entry in reversed(block.block.logs))):
-                    self._take_back(job_event.order_hash, heard)
+                for undone in filter(None, (_job_event(entry, 0) for entry in reversed(block.block.logs))):
+                    self._take_back(undone.order_hash, heard)
             return
         self._waiting.append(block)
         events = [_decode(entry) for entry in block.logs]

@@ -116,7 +116,7 @@ def test_the_command_line_tells_what_moved_deposits_and_how_a_node_is(
     assert own and all(any(c[1] == prover.account for c in each["changes"]) for each in own)
 
     def done(status: dict[str, Any]) -> bool:
-        return status["jobs"]["prover"].get("done", 0) >= 1
+        return int(status["jobs"]["prover"].get("done", 0)) >= 1
 
     async def written(world: World) -> None:
         await until(lambda: done(result("status")))
