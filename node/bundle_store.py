@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import trio
 
 from node.chain_view import ChainView
 from node.executor import Executor
@@ -16,6 +20,7 @@ from protocol.errors import UsageError
 from proving.audit import AuditResult, audit, audit_folder
 from proving.bundle import Bundle, load
 from proving.manifest import Manifest, files_of, read_manifest
+from proving.private_weights import weights_path
 
 
 class BundleUnknownError(UsageError):
@@ -97,6 +102,24 @@ class BundleStore:
                 return str(self._folder / bundle_id.hex())
         raise BundleUnknownError(f"No audited bundle of program 0x{program_id.hex()} is here.")
 
+    async def take(self, bundle: Bundle) -> Bundle:
+        """Copy a loaded bundle from elsewhere into the store, with private weights beside it; return the copy."""
+        if not self.has(bundle.id):
+            await trio.to_thread.run_sync(self._copy, bundle)
+        return self.load(bundle.id)
+
+    def _copy(self, bundle: Bundle) -> None:
+        target = self._folder / bundle.id.hex()
+        with tempfile.TemporaryDirectory(dir=self._folder, prefix=".taking-") as temporary:
+            made = shutil.copytree(bundle.folder, Path(temporary) / "bundle")
+            if weights_path(bundle.folder).is_file():
+                shutil.copy(weights_path(bundle.folder), weights_path(target))
+            try:
+                made.rename(target)
+            except OSError:
+                if not self.has(bundle.id):  # another job took it first
+                    raise
+
     # --- audit ---------------------------------------------------------------------------
 
     def audit_of(self, bundle_id: bytes) -> Audited | None:
@@ -156,7 +179,8 @@ class BundleStore:
         """
         path = Path(name)
         if (path / "manifest.json").is_file():
-            bundle = load(path)
+            # A copy: workers see no other folder, and the job needs it longer than the user may.
+            bundle = await self.take(await trio.to_thread.run_sync(load, path))
             return await self._served(bundle, None, chain)
         identity = _hash_of(str(name))
         if self.has(identity):

@@ -57,6 +57,11 @@ class DataFolder:
         return self.path / "bundles"
 
     @property
+    def scratch(self) -> Path:
+        """What workers write while they compile; emptied after each job."""
+        return self.path / "scratch"
+
+    @property
     def receipts(self) -> Path:
         """Receipts of settled jobs."""
         return self.path / "receipts"

@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
-from node.settings import ProverSettings
-from node.workers import WorkerPool
+import structlog
+
+from node.confine.confinement import expected
+from node.data_folder import DataFolder
+from node.settings import Settings
+from node.workers import JobLimits, WorkerPool
 from protocol.errors import ConfigError
+
+log = structlog.get_logger("proofmesh.workers")
 
 T = TypeVar("T")
 
@@ -21,22 +28,44 @@ class ExecutorMissingError(ConfigError):
     remedy = "Run `pip install proofmesh[ray]`, or take `prover.ray` out of config.toml."
 
 
-def executor_of(settings: ProverSettings) -> Executor:
+def executor_of(settings: Settings, folder: DataFolder) -> Executor:
     """Return where a node with these settings proves: this machine's processes, or the Ray cluster that they name.
+
+    Processes of this machine are confined (confine/): of the data folder they see the bundles. A Ray actor is not.
 
     Raises:
         ExecutorMissingError: they name a cluster, and Ray is not installed.
     """
     # One more than are promised at a time, so that an audit never waits for a proof.
-    size = settings.capacity + 1
-    if not settings.ray:
-        return WorkerPool(size)
+    size = settings.prover.capacity + 1
+    if not settings.prover.ray:
+        _say_what_is_not_confined()
+        return pool_of(settings, folder, size)
     try:
         from node.executor_ray import RayExecutor, connect
     except ImportError:
         raise ExecutorMissingError("Ray is not installed.") from None
-    connect(settings.ray)
+    connect(settings.prover.ray)
     return RayExecutor(size)
+
+
+def pool_of(settings: Settings, folder: DataFolder, size: int, readable: Sequence[Path] = ()) -> WorkerPool:
+    """Return `size` confined processes that read the bundles of a data folder, and what is `readable` beside them."""
+    powers = () if settings.powers_of_tau is None else (settings.powers_of_tau,)
+    return WorkerPool(
+        size,
+        limits=JobLimits(settings.worker_memory_bytes, settings.worker_seconds),
+        readable=(folder.bundles, *powers, *readable),
+        scratch=folder.scratch,
+    )
+
+
+def _say_what_is_not_confined() -> None:
+    offered = expected()
+    if not offered.files:
+        log.warning("the kernel has no Landlock: workers can read this user's files")
+    if not offered.network_and_processes:
+        log.warning("no system call filter for this machine: workers can open connections and start processes")
 
 
 class Executor(Protocol):

@@ -182,7 +182,7 @@ async def running_node(
     with folder.locked(), Journal(folder.journal) as journal:
         async with (
             open_chain(settings, account, journal) as chain,
-            executor_of(settings.prover) as workers,
+            executor_of(settings, folder) as workers,
         ):
             async with trio.open_nursery() as nursery:
                 node = await _assemble(settings, folder, account, roles, chain, journal, workers, nursery)

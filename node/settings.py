@@ -191,6 +191,12 @@ class Settings(Section):
     least_free_bytes: WholeNumber = Field(
         default=64 << 20, ge=0, description="Free disk space in bytes below which a node promises nothing new."
     )
+    worker_memory_bytes: Annotated[WholeNumber, Field(ge=1 << 28, lt=2**63)] = Field(
+        default=8 << 30, description="Memory that a worker may have while it compiles, audits or proves, in bytes."
+    )
+    worker_seconds: Annotated[WholeNumber, Field(ge=1, le=604_800)] = Field(
+        default=1_800, description="How long one audit or proof may take, in seconds; then it is killed."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error."
     )

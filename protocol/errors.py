@@ -426,6 +426,13 @@ class WorkerDiedError(ProofmeshError):
     remedy = "Check free memory: proving a large circuit may need more than there is."
 
 
+class WorkerLimitError(ProofmeshError):
+    """A job with a bundle needed more memory, time or disk than a worker may have."""
+
+    code = "PM-WRK-002"
+    remedy = "Do not use the bundle, or raise `worker_memory_bytes` or `worker_seconds` if you trust its publisher."
+
+
 class AnvilMissingError(ConfigError):
     """No anvil binary was found."""
 

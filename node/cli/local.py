@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from node.cli.arguments import Session, fixed_bytes
-from node.cli.bundles import find
+from node.cli.bundles import confined, find
 from node.cli.output import hexed
 from node.opening_file import fresh_secrets, read_opening, write_opening
 from protocol import bounded_json
@@ -77,7 +77,7 @@ def prove(
     if len(own.groups) != len(layout.groups) - 1:
         raise UsageError(f"The opening must open {len(layout.groups)} commitments, as the program has them.")
     session.output.step("Proving ...")
-    result = make_proof(found.folder, values, own, binding)
+    result = confined(session, found, make_proof, str(found.folder), values, own, binding)
     fields = {
         "format": "proofmesh.proof.v1",
         "bundle_id": found.id.hex(),

@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
+import trio
 import typer
 
 from node.bundle_store import program_of
 from node.chain_view import ChainView
 from node.cli.arguments import Session, fixed_bytes
-from node.cli.bundles import find, store
+from node.cli.bundles import audit, find, store
 from node.cli.chain_command import with_chain
 from node.cli.model_compile import compile_model
 from node.cli.model_history import report_history
@@ -22,7 +22,6 @@ from node.model_history import history_of
 from node.model_record import model_record
 from node.shutdown import run_until_signal
 from proving.bundle import Bundle, load
-from proving.private_weights import weights_path
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -34,15 +33,9 @@ app.command("compile")(compile_model)
 def add(context: typer.Context, folder: Annotated[Path, typer.Argument(help="Folder of a bundle.")]) -> None:
     """Take a bundle from a folder into the store, audited."""
     session: Session = context.obj
-    bundle = load(folder)
-    target = session.folder().bundles / bundle.id.hex()
-    if not target.exists():
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.copytree(folder, target)
-        if weights_path(folder).is_file():
-            shutil.copy(weights_path(folder), weights_path(target))
-    store(session).audit_here(load(target, bundle.id))
-    describe(session, load(target, bundle.id))
+    bundle = trio.run(store(session).take, load(folder))
+    audit(session, bundle)
+    describe(session, bundle)
 
 
 @app.command("audit")
@@ -56,7 +49,7 @@ def audit_model(
     """Recompile the model, compare the circuit, check the whole proving key, make and verify a proof with it."""
     session: Session = context.obj
     found = find(session, bundle)
-    result = store(session, powers_of_tau).audit_here(found)
+    result = audit(session, found, powers_of_tau)
     for check in result.checks:
         session.output.say(f" {check}", lead="  yes", style="green")
     session.output.say(

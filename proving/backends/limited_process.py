@@ -15,6 +15,18 @@ from pathlib import Path
 
 _POLL_S = 0.05
 _TAIL = 20_000
+_confined = False
+
+
+def confined() -> None:
+    """Say that this process can make no other, and that limits hold for it: what would be a command runs in it."""
+    global _confined
+    _confined = True
+
+
+def is_confined() -> bool:
+    """Return whether this process can make no other."""
+    return _confined
 
 
 class End(StrEnum):
