@@ -54,6 +54,8 @@ class Customer:
     options: Options
     settings: Mapping[str, str]
     role: str = "client"
+    provers: list[str] = field(default_factory=list)
+    """Accounts of all provers."""
     jobs: list[Placed] = field(default_factory=list)
     leaders: list[int] = field(default_factory=list)
     kills: int = 0
@@ -69,7 +71,7 @@ class Customer:
         draw = random.Random(f"{self.options.seed} {self.name}")
         while trio.current_time() < until:
             values = [draw.randint(0, HIGH) for _ in range(INPUTS)]
-            await self._job(values)
+            await self._job(values, self._whom(draw))
             await trio.sleep(self.options.pace_seconds * draw.uniform(0.5, 1.5))
 
     def kill(self) -> None:
@@ -89,14 +91,21 @@ class Customer:
             await self._run(Placed(trio.current_time(), order_hash=order_hash), ["job", "watch", order_hash])
             await trio.sleep(RETRY_SECONDS)
 
-    async def _job(self, values: list[int]) -> None:
+    def _whom(self, draw: random.Random) -> list[str]:
+        """Return the options that say who may bid: a half of the provers, so that all of them get work."""
+        if self.options.byzantine_percent:
+            return ["--any-prover"]
+        half = draw.sample(self.provers, max(min(2, len(self.provers)), len(self.provers) // 2))
+        return [word for account in half for word in ("--allow", account)]
+
+    async def _job(self, values: list[int], whom: list[str]) -> None:
         inputs = self.data_dir / "inputs.json"
         inputs.write_text(json.dumps(values))
         placed = Placed(trio.current_time())
         self.jobs.append(placed)
         # Who has met liars looks at what provers have delivered, not at the price alone.
         policy = "balanced" if self.options.byzantine_percent else "price"
-        words = ["job", "submit", str(self.bundle), str(inputs), "--any-prover", "--policy", policy]
+        words = ["job", "submit", str(self.bundle), str(inputs), *whom, "--policy", policy]
         words += ["--max-price", str(MAX_PRICE_WEI), "--verifier-fee", str(FEE_WEI), "--window", str(WINDOW_SECONDS)]
         words += ["--collateral", str(COLLATERAL_WEI)]
         await self._run(placed, [*words, "--deadline", str(DEADLINE_SECONDS), "--grace", str(GRACE_SECONDS)])

@@ -166,6 +166,8 @@ async def _make_nodes(market: Market) -> None:
             nursery.start_soon(node, "prover", index, words, _tariff(index), lie)
     market.daemons.sort(key=lambda daemon: (_START_ORDER.index(daemon.role), daemon.name))
     market.customers.sort(key=lambda customer: customer.name)
+    for customer in market.customers:
+        customer.provers = [daemon.account for daemon in market.daemons if daemon.role == "prover"]
 
 
 _START_ORDER = ("publisher", "verifier", "prover")
