@@ -15,7 +15,7 @@ from protocol.errors import ProofmeshError
 from sims.cluster.audit import Severity
 from sims.cluster.options import DEFAULT_FOLDER, Options
 from sims.cluster.processes import ROOT
-from sims.cluster.run import Report, progress, run_cluster
+from sims.cluster.run import Note, Report, progress, run_cluster
 
 DEFAULT = Options()
 EXIT_CODES = {Severity.SAFETY: 1, Severity.LIVENESS: 6, Severity.CRASH: 8, Severity.RESOURCES: 9}
@@ -56,8 +56,6 @@ def cluster(
         byzantine_program=byzantine_program or CHECKOUT_LIAR,
         folder=folder,
     )
-    # SIGTERM is taken like Ctrl-C: everything that was started is stopped.
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     found = _run(options)
     if report is not None:
         report.parent.mkdir(parents=True, exist_ok=True)
@@ -72,25 +70,37 @@ def cluster(
 def _run(options: Options) -> Report:
     note = progress(lambda text: typer.echo(text, err=True))
     try:
-        return trio.run(run_cluster, options.checked(), note)
+        report = trio.run(_until_signal, options.checked(), note)
     except BaseException as error:
-        match _only(error):
-            case KeyboardInterrupt():
-                typer.echo("Stopped; every process has ended.", err=True)
-                raise typer.Exit(INTERRUPTED) from None
-            case ProofmeshError() as failure:
-                typer.echo(str(failure), err=True)
-                raise typer.Exit(failure.exit_code) from None
-            case _:
-                raise
+        if isinstance(failure := _only(error), ProofmeshError):
+            typer.echo(str(failure), err=True)
+            raise typer.Exit(failure.exit_code) from None
+        raise
+    if report is None:
+        typer.echo("Stopped; every process has ended.", err=True)
+        raise typer.Exit(INTERRUPTED)
+    return report
+
+
+async def _until_signal(options: Options, note: Note) -> Report | None:
+    """Run the cluster; None when SIGINT or SIGTERM came first. Then, too, everything that was started has ended."""
+    report = None
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+
+            async def watch() -> None:
+                async for _ in signals:
+                    note("stopping")
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(watch)
+            report = await run_cluster(options, note)
+            nursery.cancel_scope.cancel()
+    return report
 
 
 def _only(error: BaseException) -> BaseException:
-    """Return an interrupt out of nested groups, else the one error in them, else the group."""
-    while isinstance(error, BaseExceptionGroup):
-        interrupts = error.subgroup(KeyboardInterrupt)
-        group = interrupts or error
-        if interrupts is None and len(group.exceptions) > 1:
-            return error
-        error = group.exceptions[0]
+    """Return the one error in nested groups, or the group when there are several."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
     return error
