@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-check test test-models test-ezkl test-ray soundness check sim sim-campaign gas mutants figures bench-proving
+.PHONY: help demo demo-check test test-models test-ezkl test-ray soundness check sim sim-campaign gas mutants differential figures bench-proving
 .PHONY: cluster cluster-check soak
 .PHONY: fresh clean lock install-demo install-dev
 
@@ -73,6 +73,10 @@ gas: install-dev ## gas of the contracts in the scenario of docs/gas.md; writes 
 
 mutants: install-dev ## plant bugs in the contracts and their model; fails if one is not found (an hour)
 	$(PY) -m contracts.mutants
+
+differential: install-dev ## 200,000 random calls on contracts and model; writes build/differential.json (CALLS=, PROCESSES=)
+	@mkdir -p build
+	$(PY) tests/support/differential_campaign.py --calls $(or $(CALLS),200000) --processes $(or $(PROCESSES),2)
 
 figures: install-dev ## measure what the docs quote; writes build/figures.json
 	@mkdir -p build
