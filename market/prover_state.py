@@ -31,6 +31,9 @@ BUSY = frozenset({Phase.AWARDED, Phase.WITNESSING, Phase.LOCKING, Phase.PROVING}
 EXPOSED = BUSY | {Phase.SENT, Phase.SETTLING}
 """Phases in which the client owes, unsecured unless locked."""
 
+ENDED = frozenset({Phase.DONE, Phase.DROPPED})
+"""Phases in which a job needs no proof any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:

@@ -6,12 +6,15 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import trio
 
+from node.bundle_index import BundleIndex
+from node.bundle_quota import BundleQuota
 from node.chain_view import ChainView
 from node.executor import Executor
 from node.net import BundleServer, Transport, pull
@@ -54,13 +57,17 @@ class Audited:
 
 
 class BundleStore:
-    """Bundles by content address in one folder; audits are remembered beside it."""
+    """Bundles by content address in one folder; beside it what was audited, and an index of their use."""
 
-    def __init__(self, folder: Path, powers_of_tau: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, powers_of_tau: Path | None = None, *, quota_bytes: int = 0, least_free_bytes: int = 0
+    ) -> None:
         self._folder = folder
         self._powers_of_tau = powers_of_tau
         self._audits = folder.parent / "audits"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.index = BundleIndex(folder.parent / "bundles.sqlite")
+        self.quota = BundleQuota(folder, self.index, quota_bytes, least_free_bytes)
 
     @property
     def folder(self) -> Path:
@@ -84,6 +91,7 @@ class BundleStore:
         """
         if not self.has(bundle_id):
             raise BundleUnknownError(f"Bundle {bundle_id.hex()} is not here.")
+        self.index.used(bundle_id, time.time())
         return load(self._folder / bundle_id.hex(), bundle_id)
 
     def manifest(self, bundle_id: bytes) -> Manifest:
@@ -99,6 +107,7 @@ class BundleStore:
         for bundle_id in self.ids():
             known = self.audit_of(bundle_id)
             if known is not None and known.program_id == program_id:
+                self.index.used(bundle_id, time.time())
                 return str(self._folder / bundle_id.hex())
         raise BundleUnknownError(f"No audited bundle of program 0x{program_id.hex()} is here.")
 
@@ -119,6 +128,26 @@ class BundleStore:
             except OSError:
                 if not self.has(bundle.id):  # another job took it first
                     raise
+
+    # --- room ----------------------------------------------------------------------------
+
+    def keep_while_needed(self, programs: Callable[[], Iterable[bytes]]) -> None:
+        """Never evict a bundle of a program that `programs()` names."""
+
+        def needed() -> Iterable[bytes]:
+            wanted = set(programs())
+            return (each for each in self.ids() if (known := self.audit_of(each)) and known.program_id in wanted)
+
+        self.quota.needed.append(needed)
+
+    def tell_of_eviction(self, gone: Callable[[bytes], None]) -> None:
+        """Call `gone(program id)` when the bundle of an audited program goes."""
+
+        def tell(bundle_id: bytes) -> None:
+            if (known := self.audit_of(bundle_id)) is not None:
+                gone(known.program_id)
+
+        self.quota.leaving.append(tell)
 
     # --- audit ---------------------------------------------------------------------------
 
@@ -166,8 +195,19 @@ class BundleStore:
         BundleServer(transport, self._folder, files_of).start()
 
     async def pull(self, transport: Transport, bundle_id: bytes, sources: Sequence[str]) -> None:
-        """Fetch a bundle from peers."""
-        await pull(transport, bundle_id, sources, self._folder, files_of)
+        """Fetch a bundle from peers, after making room for it (bundle_quota.py).
+
+        Raises:
+            BundleUnavailableError, BundleRefusedError, BundleDiskError: see node/net/bundle_pull.py.
+        """
+        self.quota.fetching.add(bundle_id)
+        try:
+            if not self.has(bundle_id):
+                self.index.fetched(bundle_id, time.time())
+            room = self.quota.make_room
+            await pull(transport, bundle_id, sources, self._folder, files_of, make_room=room)
+        finally:
+            self.quota.fetching.discard(bundle_id)
 
     # --- by any name ---------------------------------------------------------------------
 
@@ -180,7 +220,10 @@ class BundleStore:
         path = Path(name)
         if (path / "manifest.json").is_file():
             # A copy: workers see no other folder, and the job needs it longer than the user may.
-            bundle = await self.take(await trio.to_thread.run_sync(load, path))
+            found = await trio.to_thread.run_sync(load, path)
+            if not self.has(found.id):
+                self.index.fetched(found.id, time.time())
+            bundle = await self.take(found)
             return await self._served(bundle, None, chain)
         identity = _hash_of(str(name))
         if self.has(identity):

@@ -7,7 +7,7 @@ up what they had left to do.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
@@ -16,6 +16,7 @@ import trio
 from market import client, prover, verifier
 from market.events import Event, FundsChanged, JobEvent, VerifierGone, VerifierSeen
 from market.pricing import Tariff
+from market.prover_state import ENDED
 from node.bundle_store import BundleStore
 from node.chain_view import ChainView, open_chain
 from node.context import NodeContext
@@ -33,7 +34,7 @@ from node.role_shell import RoleShell
 from node.roles.client import ClientRole
 from node.roles.prover import ProverRole
 from node.roles.verifier import VerifierRole
-from node.settings import Settings
+from node.settings import Settings, named_bundles
 from node.settlement import Transactions
 from node.status_file import keep_status
 from node.storage import Storage
@@ -122,6 +123,20 @@ class Node:
         """Offer an audited program to the market."""
         if self.prover is not None:
             self.prover.offer(program_id, proving_ms)
+
+    def withdraw(self, program_id: bytes) -> None:
+        """Offer a program no longer: its bundle goes."""
+        if self.prover is not None:
+            self.prover.withdraw(program_id)
+
+    def programs_in_work(self) -> Iterator[bytes]:
+        """Yield the programs of jobs that are not at their end; their bundles are needed."""
+        if self.client is not None:
+            ordered = self.client.shell.state.jobs.values()
+            yield from (job.order.program_id for job in ordered if job.phase not in client.FINAL)
+        if self.prover is not None:
+            taken = self.prover.shell.state.jobs.values()
+            yield from (job.order.program_id for job in taken if job.phase not in ENDED)
 
     def chain_event(self, event: JobEvent) -> None:
         """Take the chain's word on an order (from the follower)."""
@@ -222,7 +237,13 @@ async def _assemble(
         peer_file=folder.path / PEER_FILE,
     )
     endpoint = MarketEndpoint(network, transport)
-    bundles = BundleStore(folder.bundles, settings.powers_of_tau)
+    bundles = BundleStore(
+        folder.bundles,
+        settings.powers_of_tau,
+        quota_bytes=settings.bundle_quota_bytes,
+        least_free_bytes=settings.least_free_bytes,
+    )
+    bundles.quota.named |= named_bundles(settings)
     context = NodeContext(
         network=network,
         account=account,
@@ -252,6 +273,8 @@ async def _assemble(
     node = Node(settings, context, journal, greeter)
     holder.append(node)
     node.play(roles)
+    bundles.keep_while_needed(node.programs_in_work)
+    bundles.tell_of_eviction(node.withdraw)
     await nursery.start(transport.run)
     bundles.serve(transport)
     await nursery.start(chain.follow, node.chain_event)

@@ -11,7 +11,7 @@ import trio
 from node.bundle_store import BundleStore
 from node.calibration import bid_estimate, read_calibration
 from node.runtime import Node
-from protocol.errors import BundleUnavailableError, ProofmeshError
+from protocol.errors import BundleDiskError, BundleRefusedError, BundleUnavailableError, ProofmeshError
 from proving.private_weights import require_weights
 from proving.prover import warm_up
 
@@ -26,6 +26,7 @@ log = structlog.get_logger("proofmesh.serving")
 async def keep_serving(node: Node, bundle_ids: Sequence[bytes]) -> None:
     """Serve every bundle of the store and those named; keep asking for what no peer has yet."""
     store = node.context.bundles
+    store.quota.named |= set(bundle_ids)
     wanted = sorted({*bundle_ids, *store.ids()})
     if not wanted:
         log.warning("no bundle to serve; name one with --bundle or put it under prover.bundles")
@@ -40,12 +41,16 @@ async def _serve(node: Node, store: BundleStore, bundle_id: bytes) -> None:
         sources = [peer.peer for peer in node.context.transport.peers() if peer.connected]
         try:
             await store.pull(node.context.transport, bundle_id, sources)
-        except BundleUnavailableError as error:
-            log.info("bundle not there yet", bundle=bundle_id.hex(), code=error.code, wait_seconds=wait)
+        except (BundleUnavailableError, BundleDiskError) as error:
+            level = log.info if isinstance(error, BundleUnavailableError) else log.error
+            level("bundle not there yet", bundle=bundle_id.hex(), code=error.code, wait_seconds=wait)
             await trio.sleep(wait)
             wait = min(LONGEST_RETRY, wait * 1.5)
+        except BundleRefusedError as error:
+            log.error("bundle refused", bundle=bundle_id.hex(), code=error.code, reason=error.message)
+            return
     try:
-        bundle = store.load(bundle_id)
+        bundle = await trio.to_thread.run_sync(store.load, bundle_id)
         require_weights(bundle)
         audit = await store.audited(bundle, node.context.workers)
     except ProofmeshError as error:

@@ -191,6 +191,9 @@ class Settings(Section):
     least_free_bytes: WholeNumber = Field(
         default=64 << 20, ge=0, description="Free disk space in bytes below which a node promises nothing new."
     )
+    bundle_quota_bytes: Annotated[WholeNumber, Field(ge=0, lt=2**63)] = Field(
+        default=20 << 30, description="Bytes that bundles may take; fetched ones unused longest go first. 0: no limit."
+    )
     worker_memory_bytes: Annotated[WholeNumber, Field(ge=1 << 28, lt=2**63)] = Field(
         default=8 << 30, description="Memory that a worker may have while it compiles, audits or proves, in bytes."
     )
@@ -250,3 +253,8 @@ NETWORK_DEFAULTS: dict[str, dict[str, object]] = {
     "custom": {"confirmations": 3, "poll_ms": 2_000},
 }
 """Defaults by network; on `custom` rpc_url and chain_id have none and must be given."""
+
+
+def named_bundles(settings: Settings) -> frozenset[bytes]:
+    """Return the ids of the bundles that the operator named."""
+    return frozenset(bytes.fromhex(text.removeprefix("0x")) for text in settings.prover.bundles)

@@ -12,6 +12,7 @@ import typer
 from node.cli import (
     account,
     backup,
+    bundle_command,
     ceremony,
     daemons,
     deploy,
@@ -45,6 +46,7 @@ app.add_typer(daemons.prover, name="prover", help="Prove jobs and earn.")
 app.add_typer(daemons.verifier, name="verifier", help="Check proofs, settle them, earn the fee.")
 app.add_typer(daemons.publisher, name="publisher", help="Serve your models' bundles to provers.")
 app.add_typer(model.app, name="model", help="Compile, audit, publish and fetch models.")
+app.add_typer(bundle_command.app, name="bundle", help="What bundles take on this disk, and which stay.")
 app.add_typer(ceremony.app, name="ceremony", help="Keys from several people, under which nobody can forge proofs.")
 app.add_typer(job.app, name="job", help="Ask the market for a proof.")
 app.add_typer(journal.app, name="journal", help="What a node remembers of its jobs.")

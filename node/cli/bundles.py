@@ -11,6 +11,7 @@ import trio
 
 from node.bundle_store import BundleStore, BundleUnknownError
 from node.cli.arguments import Session, fixed_bytes
+from node.settings import named_bundles
 from node.workers import JobLimits, WorkerPool
 from protocol.errors import UsageError
 from proving.audit import AuditResult, audit_folder
@@ -22,7 +23,12 @@ T = TypeVar("T")
 
 def store(session: Session, powers_of_tau: Path | None = None) -> BundleStore:
     """Return the bundles of the data folder."""
-    return BundleStore(session.folder().bundles, powers_of_tau or session.settings().powers_of_tau)
+    settings = session.settings()
+    kept = BundleStore(
+        session.folder().bundles, powers_of_tau or settings.powers_of_tau, quota_bytes=settings.bundle_quota_bytes
+    )
+    kept.quota.named |= named_bundles(settings)
+    return kept
 
 
 def find(session: Session, name: str) -> Bundle:

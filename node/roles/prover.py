@@ -99,6 +99,10 @@ class ProverRole:
         self._offered.add(program_id)
         self.shell.hear(ProgramServed(self._node.clock.now(), program_id, proving_ms))
 
+    def withdraw(self, program_id: bytes) -> None:
+        """Bid for a program no longer; jobs that were taken go on."""
+        self._offered.discard(program_id)
+
     # --- from peers ----------------------------------------------------------------------
 
     def order_seen(self, message: OrderAnnouncement) -> None:
