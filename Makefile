@@ -59,9 +59,9 @@ cluster: install-demo ## ten minutes of chaos: 8 provers, 3 verifiers, 4 clients
 	@mkdir -p build
 	@.venv/bin/proofmesh sim cluster --provers 8 --verifiers 3 --clients 4 --minutes 10 --chaos --report build/cluster.json
 
-cluster-check: install-demo ## a minute and a half of chaos in a small cluster; audits every wei
+cluster-check: install-demo ## a minute of chaos in a small cluster; audits every wei
 	@mkdir -p build
-	@.venv/bin/proofmesh sim cluster --provers 2 --verifiers 1 --clients 1 --minutes 1.5 --chaos --report build/cluster-check.json
+	@.venv/bin/proofmesh sim cluster --provers 2 --verifiers 1 --clients 1 --minutes 1 --chaos --report build/cluster-check.json
 
 soak: install-demo ## an hour of a small cluster without faults; fails if memory, descriptors, tasks or disk grow
 	@mkdir -p build
