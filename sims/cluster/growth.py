@@ -15,6 +15,10 @@ ROUGH_MEMORY_PERCENT = 25
 """The same while things break: a node that was cut off holds less for a while."""
 LEAST_SAMPLES = 30
 """A life with fewer is too short to judge."""
+STEADY_SECONDS = 20 * 60
+"""A life below this is judged roughly: what a node holds follows the few jobs that are on their way."""
+DISK_BYTES = 16 * 10**6
+"""What a node may write before it is used for anything: SQLite's write-ahead log alone takes 4 MB."""
 DISK_BYTES_PER_JOB = 256 * 1024
 """What a job may leave on one node's disk."""
 
@@ -98,12 +102,13 @@ def growth(name: str, samples: Sequence[Sample], jobs: int, *, steady: bool = Tr
     """Say in words what grew.
 
     Memory: medians of the last and the second third. Descriptors, tasks and threads follow the clients that come
-    and go, so in a steady world the level is compared to which they fall back; while things break, the usual number
-    with the highest of the second third. Disk: by jobs done.
+    and go, so in a long life in a steady world the level is compared to which they fall back; otherwise the usual
+    number with the highest of the second third. Disk: by jobs done.
     """
     thirds = lives(samples)
     if thirds is None:
         return
+    steady = steady and thirds.seconds >= STEADY_SECONDS
     _, second, third = thirds.memory
     if third * 100 > second * (100 + (MOST_MEMORY_PERCENT if steady else ROUGH_MEMORY_PERCENT)):
         yield f"{name}: memory in the last third is {third / second:.1%} of that in the second."
@@ -114,5 +119,5 @@ def growth(name: str, samples: Sequence[Sample], jobs: int, *, steady: bool = Tr
             yield f"{name}: {now} {what} in the last third, {before} in the second."
     life = longest_life(samples)
     grown = life[-1].disk - life[0].disk
-    if grown > DISK_BYTES_PER_JOB * max(1, jobs):
+    if grown > DISK_BYTES + DISK_BYTES_PER_JOB * jobs:
         yield f"{name}: its disk grew by {grown} bytes in {jobs} jobs."

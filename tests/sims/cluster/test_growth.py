@@ -17,7 +17,7 @@ def look(number: int) -> Sample:
     """A steady daemon; every third sample a client is connected."""
     busy = number % 3 == 0
     return Sample(
-        at=5.0 * number,
+        at=20.0 * number,
         pid=7,
         rss=90 * MEGABYTE,
         all_rss=200 * MEGABYTE,
@@ -49,7 +49,7 @@ def test_warming_up_in_the_first_third_is_no_growth() -> None:
         ("descriptors", lambda n, s: replace(s, files=s.files + n // 20)),
         ("tasks", lambda n, s: replace(s, tasks=s.tasks + n // 20)),
         ("threads", lambda n, s: replace(s, threads=s.threads + n // 40)),
-        ("disk", lambda n, s: replace(s, disk=s.disk + 100_000 * n)),
+        ("disk", lambda n, s: replace(s, disk=s.disk + 300_000 * n)),
     ],
 )
 def test_a_leak_is_found_and_nothing_else(field: str, change: Callable[[int, Sample], Sample]) -> None:
@@ -87,3 +87,9 @@ def test_while_things_break_a_level_within_what_was_seen_before_is_no_growth() -
     assert list(growth("prover-1", cut_off, jobs=10, steady=False)) == []
     leaking = series(lambda n, s: replace(s, tasks=s.tasks + 2 * n, rss=s.rss + 2 * n * MEGABYTE))
     assert len(list(growth("prover-1", leaking, jobs=10, steady=False))) == 2
+
+
+def test_a_life_of_minutes_is_judged_roughly() -> None:
+    busier = series(lambda n, s: replace(s, at=5.0 * n, tasks=s.tasks + n // 30))
+    assert list(growth("prover-1", busier, jobs=10)) == []
+    assert list(growth("prover-1", series(lambda n, s: replace(s, tasks=s.tasks + n // 30)), jobs=10))
