@@ -12,7 +12,11 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
+<<<<<<< Updated upstream
 .PHONY: help demo demo-check test test-models test-ezkl test-ray soundness check sim sim-campaign gas mutants differential figures bench-proving
+=======
+.PHONY: kill-every-step help demo demo-check test test-models test-ezkl test-ray soundness check sim sim-campaign gas mutants figures bench-proving
+>>>>>>> Stashed changes
 .PHONY: cluster cluster-check soak
 .PHONY: fresh clean lock install-demo install-dev
 
@@ -66,6 +70,9 @@ cluster-check: install-demo ## a minute of chaos in a small cluster; audits ever
 soak: install-demo ## an hour of a small cluster without faults; fails if memory, descriptors, tasks or disk grow
 	@mkdir -p build
 	@.venv/bin/proofmesh sim cluster --minutes 60 --pace 8 --folder build/soak --report build/soak.json
+
+kill-every-step: install-dev ## kill each role after every journal record and effect of a job; writes build/kill-every-step.json (half an hour)
+	KILL_EVERY_STEP=1 $(PY) -m pytest -s tests/e2e/test_kill_every_step.py
 
 gas: install-dev ## gas of the contracts in the scenario of docs/gas.md; writes build/gas.json, checks the snapshot
 	@mkdir -p build

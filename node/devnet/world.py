@@ -176,8 +176,8 @@ class World:
             for name in provers:
                 nursery.start_soon(self.start_prover, name)
 
-    async def start_prover(self, name: str) -> None:
-        """Start (again) a prover that was prepared."""
+    async def start_prover(self, name: str, extra: Mapping[str, str] | None = None) -> None:
+        """Start (again) a prover that was prepared; `extra` goes into its environment."""
         plan = self.plan.provers[int(name.rsplit("-", 1)[1]) - 1]
         bundles = [word for model in self.devnet.models for word in ("--bundle", model["bundle_id"])]
         environment = {
@@ -185,6 +185,7 @@ class World:
             "PROOFMESH_PROVER_PROMISE_SLACK_SECONDS": str(plan.slack),
             "PROOFMESH_PROVER_CAPACITY": "2",
             **plan.extra,
+            **(extra or {}),
         }
         await self.spawn(name, ["prover", "run", *bundles], environment)
 
