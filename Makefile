@@ -12,11 +12,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-<<<<<<< Updated upstream
 .PHONY: help demo demo-check test test-models test-ezkl test-ray soundness check sim sim-campaign gas mutants differential figures bench-proving
-=======
-.PHONY: kill-every-step help demo demo-check test test-models test-ezkl test-ray soundness check sim sim-campaign gas mutants figures bench-proving
->>>>>>> Stashed changes
+.PHONY: kill-every-step
 .PHONY: cluster cluster-check soak
 .PHONY: fresh clean lock install-demo install-dev
 
