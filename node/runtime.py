@@ -18,6 +18,7 @@ from market.events import Event, FundsChanged, JobEvent, VerifierGone, VerifierS
 from market.pricing import Tariff
 from market.prover_state import ENDED
 from node.bundle_store import BundleStore
+from node.catch_up import CatchUp
 from node.chain_view import ChainView, open_chain
 from node.context import NodeContext
 from node.data_folder import DataFolder
@@ -60,6 +61,7 @@ class Node:
         self.greeter = greeter
         self._journal = journal
         self._funds: tuple[int, int] | None = None
+        self._catching_up: CatchUp | None = CatchUp(self._knows)
         self.client: ClientRole | None = None
         self.prover: ProverRole | None = None
         self.verifier: VerifierRole | None = None
@@ -139,10 +141,27 @@ class Node:
             yield from (job.order.program_id for job in taken if job.phase not in ENDED)
 
     def chain_event(self, event: JobEvent) -> None:
-        """Take the chain's word on an order (from the follower)."""
+        """Take the chain's word on an order (from the follower); of its history, what still matters."""
+        if self._catching_up is not None:
+            self._catching_up.take(event)
+            return
         for role in (self.client, self.prover, self.verifier):
             if role is not None and (role is not self.client or event.order_hash in role.shell.state.jobs):
                 role.shell.hear(event)
+
+    def caught_up(self) -> None:
+        """The history is read: the roles hear what matters of it, and from now on everything."""
+        assert self._catching_up is not None
+        kept, self._catching_up = self._catching_up.kept(), None
+        for event in kept:
+            self.chain_event(event)
+
+    def _knows(self, order_hash: bytes) -> bool:
+        """Whether a role has a job of this order, or was told of its lock."""
+        roles = (self.client, self.prover, self.verifier)
+        if any(role is not None and order_hash in role.shell.state.jobs for role in roles):
+            return True
+        return any(role is not None and order_hash in role.shell.state.locks for role in (self.prover, self.verifier))
 
     def heard(self, peer: str, hello: Hello) -> None:
         """A peer introduced itself."""
@@ -278,6 +297,7 @@ async def _assemble(
     await nursery.start(transport.run)
     bundles.serve(transport)
     await nursery.start(chain.follow, node.chain_event)
+    node.caught_up()
     nursery.start_soon(chain.keep_transactions)
     await node.start(nursery)
     shells = [role.shell for role in (node.client, node.prover, node.verifier) if role is not None]
