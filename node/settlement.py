@@ -23,6 +23,8 @@ from protocol.hashing import keccak256
 log = structlog.get_logger("proofmesh.settlement")
 
 _REFUSED = (RevertedError, TransactionRevertedError)
+MOST_SPENT = 1_024
+"""Names of reverted settlements that are remembered; a forgotten one costs a question to the RPC."""
 
 
 class Transactions:
@@ -30,6 +32,7 @@ class Transactions:
 
     def __init__(self, chain: ChainView) -> None:
         self._chain = chain
+        self._spent: set[str] = set()
 
     async def lock(self, effect: SubmitLock) -> bool:
         """Send the lock; return whether the chain took it, False only if it says so itself.
@@ -55,16 +58,32 @@ class Transactions:
             effect.order, effect.award, effect.signature, effect.proof, effect.outputs, effect.settler
         )
         voided = lock is not None and lock.award != effect.award
-        key = f"settle-{effect.order_hash.hex()}-{effect.award.bid_hash.hex()[:16]}-{'void' if voided else 'own'}"
+        key = self._unspent(
+            f"settle-{effect.order_hash.hex()}-{effect.award.bid_hash.hex()[:16]}-{'void' if voided else 'own'}"
+        )
         try:
             receipt = await self._chain.settle(settlement, lock.award if lock else None, key)
         except _REFUSED as error:
+            if isinstance(error, TransactionRevertedError):
+                self._spend(key)
             if await self._chain.is_settled(effect.order_hash):
                 return []  # its block is the news
             log.warning("settlement refused", order=effect.order_hash.hex()[:12], reason=error.message)
             return [SettlementFailed(self._chain.clock.now(), effect.order_hash, refusals.SETTLEMENT_FAILED)]
         log.info("settlement mined", order=effect.order_hash.hex()[:12], gas=receipt.gas_used)
         return []
+
+    def _unspent(self, name: str) -> str:
+        """The name of the next transaction: one that was mined and reverted is followed no further, but sent anew."""
+        number, key = 1, name
+        while key in self._spent:
+            number, key = number + 1, f"{name}-{number + 1}"
+        return key
+
+    def _spend(self, key: str) -> None:
+        if len(self._spent) >= MOST_SPENT:
+            self._spent.clear()
+        self._spent.add(key)
 
     async def settle_batch(self, effect: SubmitBatch) -> Sequence[Event]:
         """Settle several orders at once; each that the chain refuses is an event, the others are settled."""
