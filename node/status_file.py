@@ -22,6 +22,7 @@ from protocol import bounded_json
 
 FILE = "status.json"
 PERIOD_SECONDS = 5.0
+MOST_NAMES = 40
 Shells = list[RoleShell[client.State] | RoleShell[prover.State] | RoleShell[verifier.State]]
 
 
@@ -50,6 +51,7 @@ def _snapshot(transport: Transport, shells: Shells, storage: Storage) -> dict[st
         "at": int(time.time()),
         "pid": os.getpid(),
         "tasks": trio.lowlevel.current_statistics().tasks_living,
+        "tasks_by_name": _tasks_by_name(),
         "threads": threading.active_count(),
         "peers_known": len(peers),
         "peers_connected": sum(1 for peer in peers if peer.connected),
@@ -58,6 +60,17 @@ def _snapshot(transport: Transport, shells: Shells, storage: Storage) -> dict[st
         "storage": {"free_bytes": storage.free_bytes, "halted": storage.halted},
         "network": dict(transport.counters),
     }
+
+
+def _tasks_by_name() -> dict[str, int]:
+    """Count the tasks of this process by what they run; what grows without end shows here."""
+    found: Counter[str] = Counter()
+    waiting = [trio.lowlevel.current_root_task()]
+    while waiting:
+        if (task := waiting.pop()) is not None:
+            found[task.name] += 1
+            waiting += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
+    return dict(found.most_common(MOST_NAMES))
 
 
 def _write(path: Path, fields: dict[str, Any]) -> None:
