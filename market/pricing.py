@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a proof costs a prover, what it asks, and why it declines: the preflight.
 
-Costs are proving time at a rate, and gas. When the client's verifier fee does not cover the gas of a
-settlement, the rest is the prover's cost too: small proofs must not lose money. The royalty comes out
-of the price, so the price is grossed up by it.
+Costs are proving time at a rate, and gas. Gas may rise between the bid and what it pays for, so the price is held
+against it again: before anything is proved or locked with the floor of the margin, and before the prover sends
+its own settlement, when the work is done and only the gas is left to lose. When the client's verifier fee does
+not cover the gas of a settlement, the rest is the prover's cost too: small proofs must not lose money. The
+royalty comes out of the price, so the price is grossed up by it.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ class Tariff:
 
     wei_per_ms: int = 2_000_000_000
     margin_bps: int = 1_000
+    least_margin_bps: int = 0
+    """What must be left over cost at the gas price of the moment, or an award is not taken up."""
     capacity: int = 2
     """Proofs at a time; twice as many jobs are taken."""
     exposure_cap: int = 10**17
@@ -33,7 +37,7 @@ class Tariff:
     promise_slack: int = 20
     """Seconds added to the estimate: batch wait, block time and reorg depth."""
     settle_margin: int = 5
-    """Seconds before the promise at which the prover settles without the verifier."""
+    """Seconds before the promise at which the prover settles without the verifier: a block, and a reorganisation."""
     verifier_patience: int = 8
     """Seconds that a verifier is given to settle."""
     input_patience: int = 10
@@ -139,6 +143,22 @@ def gross_of_royalty(net: int, margin_bps: int, order: Order) -> int:
     """Return the price of which, after the royalty, `net` and the margin remain."""
     with_margin = -(-net * (10_000 + margin_bps) // 10_000)
     return -(-with_margin * 10_000 // max(1, 10_000 - order.royalty_bps))
+
+
+def net_of_royalty(price: int, order: Order) -> int:
+    """Return what is left of a price for the prover."""
+    return price - price * order.royalty_bps // 10_000
+
+
+def worth_starting(order: Order, price: int, tariff: Tariff, gas_price: int, proving_ms: int, locks: bool) -> bool:
+    """Return whether the price covers cost and the least margin at this gas price; nothing is spent yet."""
+    floor = cost(order, tariff, gas_price, proving_ms, locks) * (10_000 + tariff.least_margin_bps)
+    return net_of_royalty(price, order) * 10_000 >= floor
+
+
+def worth_settling(order: Order, price: int, tariff: Tariff, gas_price: int, at_stake: int) -> bool:
+    """Return whether a finished proof earns, with fee and what else is `at_stake`, at least the gas of settling."""
+    return net_of_royalty(price, order) + order.verifier_fee + at_stake >= tariff.settle_gas * gas_price
 
 
 def rounded_up(wei: int) -> int:

@@ -16,6 +16,10 @@ The witness exists before anything is committed, so a bad input costs nobody a s
 settled twice: the chain's word ends every job, whoever sent the transaction. The first failed proof of
 a program, or the loss of what it is proved with, opens a circuit breaker: nothing more is bid, and what
 is locked is tried for as long as it can be paid.
+
+Gas that rises after the bid: an award is not taken up below the least margin; a finished proof whose gas has become
+dearer than what it earns waits for a lower price, up to the last moment. A proof that was made without a lock and
+never paid counts against its client for good: draining deposits costs a prover its exposure cap once.
 """
 
 from __future__ import annotations
@@ -62,8 +66,8 @@ from market.events import (
     WitnessReady,
 )
 from market.instants import FINALITY, SECOND, end_of, to_seconds
-from market.pricing import Decline, Situation, preflight, proving_seconds
-from market.prover_state import BUSY, Job, Phase, State, exposure
+from market.pricing import Decline, Situation, preflight, proving_seconds, worth_settling, worth_starting
+from market.prover_state import BUSY, Job, Phase, State, exposure, owes
 from protocol.binding import market_binding
 from protocol.eip712 import digest
 from protocol.structs import Bid
@@ -76,6 +80,8 @@ FIRST_RETRY = 1
 """Seconds before a failed proof of a locked job, or a refused settlement, is tried again; then twice as many."""
 LONGEST_RETRY = 32
 """Most seconds between two tries. They go on as long as the job can be paid."""
+GAS_PATIENCE = 12 * SECOND
+"""How long a settlement that gas has made too dear waits until the price is looked at again."""
 SETTLE_GRACE = 2 * SECOND
 """How long after the last instant a block is waited for that came in time."""
 
@@ -273,6 +279,9 @@ def _input_rejected(state: State, job: Job, event: InputRejected) -> Step:
 
 
 def _witness(state: State, job: Job, event: WitnessReady) -> Step:
+    proving_ms, gas_price = state.programs.get(job.order.program_id, 0), state.gas_price
+    if not worth_starting(job.order, job.bid.price, state.tariff, gas_price, proving_ms, job.bid.locks):
+        return _drop_and_tell(state, job, refusals.GAS_ROSE)
     if not job.bid.locks:
         return _prove(state, job)
     award = job.award
@@ -337,7 +346,7 @@ def _proof(state: State, job: Job, event: ProofReady) -> Step:
     said = Report(job.order_hash, "proved", job.order.client, 0, f"{event.proving_ms} ms")
     verifier = state.verifiers.get(job.settler)
     if verifier is None:
-        state, effects = _settle(state, job)
+        state, effects = _settle_if_worth(state, job, event.at)
         return state, (said, *effects)
     patience = event.at + state.tariff.verifier_patience * SECOND
     kept = to_seconds(event.at) <= award.promise_at
@@ -392,14 +401,27 @@ def _verifier_answered(state: State, job: Job, event: VerifierAnswered) -> Step:
     if not event.code:
         return state, (Report(job.order_hash, "verifier-accepted", job.settler),)
     said = Report(job.order_hash, "verifier-refused", job.settler, 0, event.code)
-    state, effects = _settle(state, job)
+    state, effects = _settle_if_worth(state, job, event.at)
     return state, (said, *effects)
 
 
 def _verifier_silent(state: State, job: Job, event: Tick) -> Step:
     said = Report(job.order_hash, "verifier-silent", job.settler)
-    state, effects = _settle(state, job)
+    state, effects = _settle_if_worth(state, job, event.at)
     return state, (said, *effects)
+
+
+def _settle_if_worth(state: State, job: Job, at: int) -> Step:
+    """Settle by itself, or wait for cheaper gas while there is time; a kept promise saves the collateral, too."""
+    kept = job.locked and to_seconds(at) <= job.bid.promise_at
+    at_stake = job.order.collateral if kept else 0
+    if worth_settling(job.order, job.bid.price, state.tariff, state.gas_price, at_stake):
+        return _settle(state, job)
+    last = _last_instant(job)
+    latest = last - state.tariff.settle_margin * SECOND
+    due = min(at + GAS_PATIENCE, latest) if at < latest else last
+    said = Report(job.order_hash, "gas-too-high", job.order.client, state.tariff.settle_gas * state.gas_price)
+    return _put(state, replace(job, phase=Phase.SETTLING, deadline=due)), (said,)
 
 
 def _settle(state: State, job: Job) -> Step:
@@ -425,7 +447,7 @@ def _settle_again(state: State, job: Job, event: Tick) -> Step:
         return _too_late(state, job, event)
     if event.at >= last:
         return _put(state, replace(job, deadline=last + SETTLE_GRACE)), ()
-    return _settle(state, job)
+    return _settle_if_worth(state, job, event.at)
 
 
 def _settlement_over(state: State, job: Job, event: SettlementFailed) -> Step:
@@ -435,6 +457,7 @@ def _settlement_over(state: State, job: Job, event: SettlementFailed) -> Step:
 def _settled(state: State, job: Job, event: ChainSettled) -> Step:
     earned = event.price if event.payout == state.payout and event.prover == state.account else 0
     outcome = "paid" if earned else "settled by another prover"
+    state = owes(state, job.order.client, -earned)
     end = max(_end(job), event.at + FINALITY)
     job = replace(job, phase=Phase.DONE, outcome=outcome, earned=earned, deadline=end)
     said = Report(job.order_hash, "paid" if earned else "lost", job.order.client, earned)
@@ -447,7 +470,7 @@ def _payment_undone(state: State, job: Job, event: ChainUndone) -> Step:
     if job.proof is None:
         return _drop(state, job, "undone")
     said = Report(job.order_hash, "payment-undone", job.order.client)
-    state, effects = _settle(state, job)
+    state, effects = _settle_if_worth(state, job, event.at)
     return state, (said, *effects)
 
 
@@ -455,7 +478,7 @@ def _locked_after_all(state: State, job: Job, event: ChainLocked) -> Step:
     """A lock of a job that was given up: what is proved is settled."""
     if event.prover != state.account or job.proof is None:
         return state, ()
-    return _settle(state, replace(job, locked=True, attempts=0))
+    return _settle_if_worth(state, replace(job, locked=True, attempts=0), event.at)
 
 
 def _expired(state: State, job: Job, event: ChainExpired) -> Step:
@@ -466,6 +489,8 @@ def _expired(state: State, job: Job, event: ChainExpired) -> Step:
 
 
 def _too_late(state: State, job: Job, event: Tick) -> Step:
+    if job.phase is Phase.SETTLING and not job.locked:
+        state = owes(state, job.order.client, job.bid.price + job.order.verifier_fee)
     return _drop(state, job, "too late")
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from market.events import ChainLocked, ProofReady, VerifierSeen
@@ -73,11 +73,25 @@ class State:
     locks: Mapping[bytes, ChainLocked] = field(default_factory=dict)
     """Locks of orders not settled or expired yet, as the chain told them."""
     jobs: Mapping[bytes, Job] = field(default_factory=dict)
+    unpaid: Mapping[bytes, int] = field(default_factory=dict)
+    """client -> wei of proofs that were made for it without a lock and never paid: it has used up that much trust."""
+
+
+MAX_DEBTORS = 4_096
+"""Clients that are remembered for what they have not paid; the least debts are forgotten first."""
+
+
+def owes(state: State, client: bytes, more: int) -> State:
+    """Note that a client has not paid, or (negative) has earned some trust back."""
+    left = max(0, state.unpaid.get(client, 0) + more)
+    unpaid = {key: debt for key, debt in state.unpaid.items() if key != client} | ({client: left} if left else {})
+    kept = sorted(unpaid, key=lambda key: (unpaid[key], key), reverse=True)[:MAX_DEBTORS]
+    return replace(state, unpaid={key: unpaid[key] for key in kept}) if unpaid != state.unpaid else state
 
 
 def exposure(state: State, client: bytes) -> int:
-    """Return what this client owes for unlocked jobs in flight, in wei."""
-    return sum(
+    """Return what this client owes, in wei: for unlocked jobs in flight, and for those that it has not paid."""
+    return state.unpaid.get(client, 0) + sum(
         job.bid.price + job.order.verifier_fee
         for job in state.jobs.values()
         if job.order.client == client and job.phase in EXPOSED and not job.locked

@@ -37,6 +37,7 @@ RATE_LIMITED = "PM-REF-028"
 ROYALTY_MISMATCH = "PM-REF-029"
 SETTLEMENT_FAILED = "PM-REF-030"
 DISK_FULL = "PM-REF-031"
+GAS_ROSE = "PM-REF-032"
 
 MEANINGS: dict[str, tuple[str, str]] = {
     UNKNOWN_PROGRAM: ("the node does not serve this program", "ask its operator to pull the bundle"),
@@ -68,6 +69,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
     UNREACHABLE: ("the node cannot be reached", "check that it runs and that its address is right"),
     RATE_LIMITED: ("too many requests", "slow down"),
     ROYALTY_MISMATCH: ("the royalty differs from the registry's", "use the model's royalty"),
+    GAS_ROSE: ("gas rose after the bid, whose price covers it no longer", "the client starts a new auction"),
     SETTLEMENT_FAILED: ("the chain did not accept the settlement", "check the proof and the deposit"),
     DISK_FULL: ("the node's disk takes nothing new", "try another node; its operator has to free space"),
 }
@@ -80,6 +82,7 @@ PASSING = frozenset({
     BID_EXPIRED,
     EXPOSURE_EXCEEDED,
     LOCK_FAILED,
+    GAS_ROSE,
     UNREACHABLE,
     RATE_LIMITED,
 })

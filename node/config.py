@@ -132,7 +132,8 @@ def commented_config(values: Mapping[str, object] | None = None) -> str:
         if section := _section(field):
             sections += ["", f"[{name}]"]
             for inner, inner_field in section.model_fields.items():
-                sections += _entry(inner, inner_field, chosen.get(f"{name}.{inner}"), None)
+                key = f"{name}.{inner}"
+                sections += _entry(inner, inner_field, chosen.get(key), defaults.get(key))
         else:
             lines += _entry(name, field, chosen.get(name), defaults.get(name))
     return "\n".join(lines + sections) + "\n"

@@ -311,10 +311,12 @@ def _tariff(settings: Settings) -> Tariff:
     return Tariff(
         wei_per_ms=chosen.wei_per_ms,
         margin_bps=chosen.margin_bps,
+        least_margin_bps=chosen.least_margin_bps,
         capacity=chosen.capacity,
         exposure_cap=chosen.exposure_cap_wei,
         lock_above_ms=chosen.lock_above_ms,
         promise_slack=chosen.promise_slack_seconds,
+        settle_margin=chosen.settle_margin_seconds,
         verifier_patience=chosen.verifier_patience_seconds,
     )
 

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo, field_validator
 
 from protocol.scalars import MAX_AMOUNT
 
@@ -81,6 +81,9 @@ class ProverSettings(Section):
     margin_bps: BasisPoints = Field(
         default=2_000, description="Profit on top of cost, in 1/100 of a percent."
     )
+    least_margin_bps: BasisPoints = Field(
+        default=0, description="Least profit at the gas price of the moment, or an award is not taken up."
+    )
     wei_per_ms: AmountWei = Field(
         default=1_000_000_000, description="What a millisecond of proving costs, in wei."
     )
@@ -100,6 +103,11 @@ class ProverSettings(Section):
     promise_slack_seconds: Annotated[WholeNumber, Field(ge=1, le=86_400)] = Field(
         default=20, description="Added to the estimate in a promise: block time, settlement, reorgs."
     )
+    settle_margin_seconds: Annotated[WholeNumber, Field(ge=1, le=86_400)] = Field(
+        default=5,
+        validate_default=True,
+        description="How long before its promise this node settles by itself: blocks to be mined, reorgs.",
+    )
     verifier_patience_seconds: Annotated[WholeNumber, Field(ge=1, le=86_400)] = Field(
         default=8, description="How long a verifier has to settle before this node settles itself."
     )
@@ -115,6 +123,21 @@ class ProverSettings(Section):
     def _hashes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if any(not re.fullmatch(r"(0x)?[0-9a-fA-F]{64}", part) for part in value):
             raise ValueError("must be bundle ids of 64 hexadecimal digits")
+        return value
+
+
+    @field_validator("least_margin_bps")
+    @classmethod
+    def _below_margin(cls, value: int, info: ValidationInfo) -> int:
+        if value > info.data.get("margin_bps", value):
+            raise ValueError("must not be above margin_bps: no award would be taken up")
+        return value
+
+    @field_validator("settle_margin_seconds")
+    @classmethod
+    def _below_slack(cls, value: int, info: ValidationInfo) -> int:
+        if value >= info.data.get("promise_slack_seconds", value + 1):
+            raise ValueError("must be below promise_slack_seconds, to leave a verifier time")
         return value
 
 
@@ -250,7 +273,12 @@ class Settings(Section):
 
 NETWORK_DEFAULTS: dict[str, dict[str, object]] = {
     "devnet": {"rpc_url": "http://127.0.0.1:8545", "chain_id": 31337, "confirmations": 1, "poll_ms": 200},
-    "custom": {"confirmations": 3, "poll_ms": 2_000},
+    "custom": {
+        "confirmations": 3,
+        "poll_ms": 2_000,
+        "prover.promise_slack_seconds": 90,
+        "prover.settle_margin_seconds": 45,
+    },
 }
 """Defaults by network; on `custom` rpc_url and chain_id have none and must be given."""
 

@@ -207,13 +207,15 @@ class TransactionSender:
         return self._under_way.setdefault(key, _Progress(sorted(attempts, key=lambda s: s.attempt)))
 
     async def _followed(self, key: str, progress: _Progress) -> Receipt:
+        said = False
         while True:
             try:
                 receipt = await self._advance(progress)
                 if receipt is not None and await self._is_deep(receipt, self._policy.confirmations):
                     return receipt
             except (RpcDownError, RpcTimeoutError) as error:
-                log.warning("chain not reachable, the transaction waits", transaction=key, code=error.code)
+                say, said = log.debug if said else log.warning, True
+                say("chain not reachable, the transaction waits", transaction=key, code=error.code)
             await trio.sleep(self._policy.poll_s)
 
     async def _advance(self, progress: _Progress) -> Receipt | None:

@@ -88,6 +88,9 @@ def test_custom_network_has_no_chain_by_default(tmp_path: Path) -> None:
         ("[prover]\ncapacity = 0", "prover.capacity"),
         ("[prover]\nexposure_cap_wei = " + "9" * 60, "prover.exposure_cap_wei"),
         ('[prover]\npayout = "s3cret"', "prover.payout"),
+        ("[prover]\nmargin_bps = 100\nleast_margin_bps = 101", "prover.least_margin_bps"),
+        ("[prover]\nsettle_margin_seconds = 20", "prover.settle_margin_seconds"),
+        ('rpc_urls = ["http://127.0.0.1:1", "ftp://s3cret"]', "rpc_urls"),
         ('[prover]\nbundles = ["s3cret"]', "prover.bundles"),
         ('[client]\nallow = ["s3cret"]', "client.allow"),
         ('[client]\npolicy = "s3cret"', "client.policy"),
@@ -178,3 +181,15 @@ def test_the_commented_defaults_are_the_defaults(tmp_path: Path) -> None:
 
 def test_the_rpc_address_is_not_in_the_repr(tmp_path: Path) -> None:
     assert "s3cret" not in repr(load_settings(tmp_path, {"rpc_url": "https://x/s3cret"}, {}))
+
+
+def test_a_chain_of_its_own_has_margins_for_its_blocks_and_all_of_its_endpoints_in_order(tmp_path: Path) -> None:
+    assert load_settings(tmp_path, environ={}).prover.settle_margin_seconds == 5
+    with pytest.raises(SettingsError, match="settle_margin_seconds: must be below promise_slack"):
+        load_settings(tmp_path, {"prover.promise_slack_seconds": 5}, environ={})
+    text = 'network = "custom"\nchain_id = 1\nrpc_url = "http://a"\nrpc_urls = ["http://b", "http://a"]\n'
+    (tmp_path / "config.toml").write_text(text)
+    settings = load_settings(tmp_path, environ={})
+    assert (settings.prover.promise_slack_seconds, settings.prover.settle_margin_seconds) == (90, 45)
+    assert settings.rpc_endpoints == ("http://a", "http://b")
+    assert "http://b" not in repr(settings)
