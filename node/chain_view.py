@@ -299,8 +299,9 @@ class ChainView:
                 self._waiting.remove(block.block)
             else:
                 log.warning("a block that was acted on was replaced", block=block.block.number)
-                for undone in filter(None, (_job_event(entry, 0) for entry in reversed(block.block.logs))):
-                    self._take_back(undone.order_hash, heard)
+                for entry in reversed(block.block.logs):
+                    if (undone := _job_event(entry, 0)) is not None:
+                        self.take_back(undone.order_hash, heard)
             return
         self._waiting.append(block)
         events = [_decode(entry) for entry in block.logs]
@@ -312,7 +313,7 @@ class ChainView:
                 if job_event is not None:
                     heard(job_event)
 
-    def _take_back(self, order_hash: bytes, heard: Heard) -> None:
+    def take_back(self, order_hash: bytes, heard: Heard) -> None:
         """What the machines heard of an order holds no longer; a lock that was there before still does."""
         now, lock = self.clock.now(), self.ledger.lock_of(order_hash)
         heard(ChainUndone(now, order_hash))

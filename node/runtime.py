@@ -39,6 +39,7 @@ from node.settings import Settings, named_bundles
 from node.settlement import Transactions
 from node.status_file import keep_status
 from node.storage import Storage
+from node.taken_back import taken_back
 from node.vault import Vault
 from protocol import codec
 from protocol.errors import ChainError
@@ -155,6 +156,11 @@ class Node:
         kept, self._catching_up = self._catching_up.kept(), None
         for event in kept:
             self.chain_event(event)
+        for role in (self.client, self.prover, self.verifier):
+            if role is not None:
+                for order_hash in taken_back(role.shell.state, self.context.ledger):
+                    log.warning("the chain took back what it had said of an order", order=order_hash.hex()[:12])
+                    self.context.chain.take_back(order_hash, role.shell.hear)
 
     def _knows(self, order_hash: bytes) -> bool:
         """Whether a role has a job of this order, or was told of its lock."""

@@ -13,7 +13,8 @@ from anvil_process import FUNDED
 from escrow_market import WITHDRAWAL_DELAY
 from structlog.testing import capture_logs
 
-from contracts.deploy import Deployment, deploy
+from contracts.deploy import deploy
+from contracts.deployment import Deployment, Terms
 from market.events import JobEvent
 from node.chain.rpc import RpcClient
 from node.chain_view import ChainView, open_chain
@@ -59,9 +60,7 @@ async def test_a_dead_rpc_is_noticed_and_survived_without_a_restart(tmp_path: Pa
     async with trio.open_nursery() as nursery:
         with capture_logs() as logs:
             async with chain_node(tmp_path) as url:
-                deployed = await trio.to_thread.run_sync(
-                    lambda: deploy(url, FUNDED, allow_dev=True, withdrawal_delay_seconds=WITHDRAWAL_DELAY)
-                )
+                deployed = await trio.to_thread.run_sync(deploy, url, FUNDED, Terms(True, WITHDRAWAL_DELAY))
                 opened = open_chain(settings_of(tmp_path, url, deployed), FUNDED, Journal(tmp_path / "journal"))
                 view: ChainView = await opened.__aenter__()
                 await nursery.start(view.follow, heard.append)
