@@ -162,6 +162,12 @@ class Node:
                     log.warning("the chain took back what it had said of an order", order=order_hash.hex()[:12])
                     self.context.chain.take_back(order_hash, role.shell.hear)
 
+    def erase_orphans(self) -> None:
+        """Erase secrets of no order, unless a role that is not played now may know theirs."""
+        shells = [role.shell for role in (self.client, self.prover, self.verifier) if role is not None]
+        if set(self._journal.roles()) <= {shell.role for shell in shells}:
+            self.context.erase_orphans({order_hash for shell in shells for order_hash in shell.state.jobs})
+
     def _knows(self, order_hash: bytes) -> bool:
         """Whether a role has a job of this order, or was told of its lock."""
         roles = (self.client, self.prover, self.verifier)
@@ -304,6 +310,7 @@ async def _assemble(
     bundles.serve(transport)
     await nursery.start(chain.follow, node.chain_event)
     node.caught_up()
+    node.erase_orphans()
     nursery.start_soon(chain.keep_transactions)
     await node.start(nursery)
     shells = [role.shell for role in (node.client, node.prover, node.verifier) if role is not None]
