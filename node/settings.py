@@ -198,7 +198,8 @@ class Settings(Section):
         description="How often the chain is asked for new blocks, in milliseconds."
     )
     listen: Multiaddresses = Field(
-        default=("/ip4/127.0.0.1/tcp/0",), description="Multiaddresses to listen on; tcp/0 takes a free port."
+        default=("/ip4/127.0.0.1/tcp/0",),
+        description="Multiaddresses to listen on; tcp/0 takes a free port; none: only dial (a client behind a NAT).",
     )
     announce: Multiaddresses = Field(
         default=(), description="Multiaddresses to tell peers instead of those listened on, for a node behind a NAT."
