@@ -204,6 +204,10 @@ class Settings(Section):
     announce: Multiaddresses = Field(
         default=(), description="Multiaddresses to tell peers instead of those listened on, for a node behind a NAT."
     )
+    directory: Literal["read", "announce", "off"] = Field(
+        default="read",
+        description="Peers from the chain's directory: read them, announce this node there as well (gas), or off.",
+    )
     bootstrap: Multiaddresses = Field(default=(), description="Multiaddresses of peers to dial first.")
     subnet_exempt: Annotated[tuple[str, ...], BeforeValidator(_list), Field(max_length=64)] = Field(
         default=("127.0.0.0/8", "::1/128"),

@@ -115,7 +115,7 @@ class Transport(StreamGate):
         self.gate = GossipGate(limits, self.standings, self.penalise)
         self._memory = PeerMemory(peer_file, limits, self.book, self.standings) if peer_file else None
         self.round_trips: dict[str, float] = {}
-        self.trusted: set[str] = set()
+        self.trusted: set[str] = set()  # peers that may take a stranger's place; the owner says who
         self._handlers: dict[str, Callable[[INetStream], Awaitable[None]]] = {}
         self._live: LiveHost | None = None
         self._up = trio.Event()

@@ -17,7 +17,7 @@ def test_a_client_behind_a_nat_gets_bids_proof_and_receipt(market: Market, monke
     monkeypatch.setenv("PROOFMESH_LISTEN", "")
 
     async def scenario(world: World) -> None:
-        with trio.fail_after(HANG_GUARD):
+        with trio.fail_after(3 * HANG_GUARD):
             async with client_of(world) as client:
                 transport = client.node.context.transport
                 assert transport.addresses == (f"/p2p/{transport.peer_id}",)
