@@ -17,6 +17,9 @@ from market.instants import MILLISECOND, ceil_seconds, to_seconds
 from protocol.scalars import ZERO_ADDRESS
 from protocol.structs import REQUEST_FOR_QUOTES, Order
 
+BID_LIFE = 30
+"""Seconds that a bid stands."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
@@ -120,6 +123,8 @@ def _offer(order: Order, tariff: Tariff, situation: Situation, proving_ms: int) 
         return Decline(refusals.PRICE_TOO_LOW, rounded_up(price))
     if situation.secured and price - situation.reserved > situation.client_balance:
         return Decline(refusals.UNFUNDED)
+    if locks:  # the award may come at the end of the bid's life, and then a lock must still be safe
+        promise_at = min(promise_at + BID_LIFE, order.promise_by)
     return Quote(price, promise_at, locks)
 
 
@@ -174,6 +179,18 @@ def proving_seconds(tariff: Tariff, backlog_ms: int, proving_ms: int) -> int:
     """
     waiting_ms = -(-backlog_ms // tariff.capacity)
     return ceil_seconds(2 * (waiting_ms + proving_ms) * MILLISECOND)
+
+
+def can_keep(
+    tariff: Tariff, now: int, promise_at: int, backlog_ms: int, proving_ms: int, locks: bool
+) -> bool:
+    """Return whether lock, proof and the margin of a settlement still fit before a promise; seconds, as blocks have.
+
+    What the slack holds beyond the margin and the verifier's patience is for the lock and its confirmations.
+    """
+    lock = max(0, tariff.promise_slack - tariff.settle_margin - tariff.verifier_patience) if locks else 0
+    work = proving_seconds(tariff, backlog_ms, proving_ms)
+    return now + lock + work + tariff.settle_margin <= promise_at
 
 
 def _promise(tariff: Tariff, situation: Situation, proving_ms: int) -> int:

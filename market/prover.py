@@ -66,7 +66,7 @@ from market.events import (
     WitnessReady,
 )
 from market.instants import FINALITY, SECOND, end_of, to_seconds
-from market.pricing import Decline, Situation, preflight, proving_seconds, worth_settling, worth_starting
+from market.pricing import BID_LIFE, Decline, Situation, can_keep, preflight, worth_settling, worth_starting
 from market.prover_state import BUSY, Job, Phase, State, exposure, owes
 from protocol.binding import market_binding
 from protocol.eip712 import digest
@@ -74,8 +74,6 @@ from protocol.structs import Bid
 
 __all__ = ["TABLE", "Job", "Phase", "State", "exposure", "next_deadline", "transition"]
 
-BID_LIFE = 30
-"""Seconds that a bid stands."""
 FIRST_RETRY = 1
 """Seconds before a failed proof of a locked job, or a refused settlement, is tried again; then twice as many."""
 LONGEST_RETRY = 32
@@ -249,8 +247,8 @@ def _award_fault(state: State, job: Job, event: AwardReceived) -> str:
     if now > bid.expires_at or (bid.locks and now > award.lock_by):
         return refusals.BID_EXPIRED
     proving_ms = state.programs.get(job.order.program_id, 0)
-    ready = now + proving_seconds(state.tariff, _backlog_ms(state), proving_ms)
-    if _jobs_ahead(state) >= 2 * state.tariff.capacity or ready >= bid.promise_at:
+    kept = can_keep(state.tariff, now, bid.promise_at, _backlog_ms(state), proving_ms, bid.locks)
+    if _jobs_ahead(state) >= 2 * state.tariff.capacity or not kept:
         return refusals.AT_CAPACITY  # other bids were awarded meanwhile
     owed = exposure(state, job.order.client) + bid.price + job.order.verifier_fee
     if not bid.locks and job.order_hash not in state.locks and owed > state.tariff.exposure_cap:
@@ -286,7 +284,9 @@ def _witness(state: State, job: Job, event: WitnessReady) -> Step:
         return _prove(state, job)
     award = job.award
     assert award is not None
-    if to_seconds(event.at) > award.lock_by:
+    now, ahead = to_seconds(event.at), max(0, _backlog_ms(state) - proving_ms)
+    kept = can_keep(state.tariff, now, award.promise_at, ahead, proving_ms, True)
+    if now > award.lock_by or not kept:  # a lock that cannot be served in time costs the collateral
         return _drop_and_tell(state, job, refusals.BID_EXPIRED)
     lock = SubmitLock(job.order_hash, job.order, award, job.signature)
     return _put(state, replace(job, phase=Phase.LOCKING)), (lock,)

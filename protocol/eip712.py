@@ -7,6 +7,7 @@ order, award or bid: it includes chain id and Escrow, so nothing signed for one 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import get_args
 
 from protocol.hashing import keccak256
@@ -74,6 +75,7 @@ def digest(network: Network, value: Signable) -> bytes:
     return keccak256(b"\x19\x01" + domain_separator(network) + struct_hash(value))
 
 
+@lru_cache(maxsize=16)
 def domain_separator(network: Network) -> bytes:
     """Return the domain separator: name "proofmesh", version "1", chain id, Escrow."""
     return keccak256(

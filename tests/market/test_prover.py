@@ -219,12 +219,26 @@ def test_awards_of_several_bids_at_once_stop_at_capacity() -> None:
 def test_an_award_whose_promise_cannot_be_kept_any_more_is_refused() -> None:
     state = prover_in(Phase.QUOTED)
     slow = b"\x22" * 32
-    queue = with_busy(replace(state, programs={PROGRAM: 1_000, slow: 19_000}), 1, slow)
+    queue = with_busy(replace(state, programs={PROGRAM: 1_000, slow: 15_000}), 1, slow)
     _, effects = run(prover, queue, [award_received(own_award(state))])
     assert not codes(effects)
-    queue = with_busy(replace(state, programs={PROGRAM: 1_000, slow: 21_000}), 1, slow)
+    queue = with_busy(replace(state, programs={PROGRAM: 1_000, slow: 16_000}), 1, slow)
     _, effects = run(prover, queue, [award_received(own_award(state))])
     assert codes(effects) == [refusals.AT_CAPACITY]
+
+
+def test_a_lock_that_could_not_be_served_in_time_is_not_sent() -> None:
+    state = prover_in(Phase.WITNESSING)
+    job = job_of(state)
+    locking = replace(job, bid=job.bid.model_copy(update={"locks": True}))
+    assert job.award is not None
+    award = job.award.model_copy(update={"lock_by": job.award.promise_at})
+    state = replace(state, gas_price=0, jobs={ORDER_HASH: replace(locking, award=award)})
+    latest = award.promise_at - Tariff().settle_margin - 7 - 2  # 7 s for the lock, 2 s for the proof
+    _, effects = run(prover, state, [WitnessReady(latest * SECOND, ORDER_HASH)])
+    assert SubmitLock in kinds(effects)
+    _, effects = run(prover, state, [WitnessReady((latest + 1) * SECOND, ORDER_HASH)])
+    assert codes(effects) == [refusals.BID_EXPIRED] and EraseSecrets(ORDER_HASH) in effects
 
 
 def test_unsecured_exposure_is_checked_again_at_the_award() -> None:
