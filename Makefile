@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo demo-check test test-models test-ezkl test-ray soundness check sim sim-campaign gas mutants differential figures bench-proving
-.PHONY: kill-every-step
+.PHONY: kill-every-step sim-swarm
 .PHONY: cluster cluster-check soak
 .PHONY: fresh clean lock install-demo install-dev
 
@@ -53,8 +53,12 @@ check: install-dev ## ruff and mypy --strict
 sim: install-demo ## the market in a simulated, faulty world: 30 nodes, 500 jobs
 	@.venv/bin/proofmesh sim run --nodes 30 --jobs 500 --seed 7 --json
 
-sim-campaign: install-demo ## 200 simulated markets of 8 nodes and 20 jobs; failing seeds say how to replay them
-	@$(PY) -m sims.campaign --seeds 200 --nodes 8 --jobs 20
+sim-campaign: install-demo ## 120 simulated markets of fresh seeds and varied size; failing seeds say how to replay them
+	@.venv/bin/proofmesh sim swarm --seeds 120
+
+sim-swarm: install-demo ## search for an hour, or SWARM_ARGS; summary in build/swarm.json, failures in build/sim-failures
+	@mkdir -p build
+	@.venv/bin/proofmesh sim swarm $(or $(SWARM_ARGS),--minutes 60) --json > build/swarm.json
 
 cluster: install-demo ## ten minutes of chaos: 8 provers, 3 verifiers, 4 clients, real processes; writes build/cluster.json
 	@mkdir -p build

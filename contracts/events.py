@@ -218,15 +218,6 @@ class Lent:
     amount: int
 
 
-@dataclass(frozen=True)
-class Announced:
-    """An account says where its node for an Escrow's market can be reached."""
-
-    escrow: bytes
-    account: bytes
-    addresses: bytes
-
-
 EscrowEvent = (
     Deposited
     | WithdrawalRequested
@@ -244,7 +235,7 @@ EscrowEvent = (
     | CallbackFailed
     | Expired
 )
-Event = EscrowEvent | ProgramRegistered | ModelPublished | Advised | Proved | Lent | Announced
+Event = EscrowEvent | ProgramRegistered | ModelPublished | Advised | Proved | Lent
 
 _BUILD: dict[str, Callable[..., Event]] = {
     "Deposited": Deposited,
@@ -271,7 +262,6 @@ _BUILD: dict[str, Callable[..., Event]] = {
     ),
     "Proved": Proved,
     "Lent": Lent,
-    "Announced": Announced,
     "ProgramRegistered": ProgramRegistered,
     "ModelPublished": lambda model_id, publisher, program_id, record: ModelPublished(
         model_id, publisher, program_id, ModelRecord(*record)

@@ -75,7 +75,6 @@ _GROUPS: Mapping[type[ContractRefusal], tuple[str, ...]] = {
         "OrderMalformed",
         "BatchMalformed",
         "BatchTooLarge",
-        "AddressesTooLong",
         "PriceAboveCap",
     ),
     AuthorityRefusal: (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A model of the chain: blocks at fixed intervals, and the Escrow's rules of docs/adr/0001.
+"""A model of the Escrow: its rules of docs/adr/0001, and a log of what it did that a reorg can cut.
 
 Amounts are wei of the Escrow's internal balances; gas is paid outside of it. A transaction that breaks a
 rule raises `Reverted` and changes nothing. I1 of the Escrow (what was deposited is what balances and
@@ -8,7 +8,9 @@ locks hold) can be checked at any instant with `held`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from protocol.structs import Award, Order
 from sims.tokens import hash_of, proof_is_valid, signature_token
@@ -50,6 +52,8 @@ class Paid:
     bounty: int = 0
     slashed: bytes | None = None
     burned: int = 0
+    promise_missed: int = 0
+    """Second until which the slashed prover had promised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,25 +70,73 @@ class Lock:
         return self.award.price + self.order.verifier_fee + self.order.collateral
 
 
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A lock was taken, as the Locked event says it."""
+
+    order_hash: bytes
+    lock: Lock
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """A lock ran out: the client has its reservation back, the collateral is burned."""
+
+    order_hash: bytes
+    lock: Lock
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A deposit, or (negative) a withdrawal."""
+
+    account: bytes
+    amount: int
+
+
+Entry = Paid | Locked | Expired | Moved
+
+
 @dataclass(slots=True)
 class Escrow:
     """Balances, locks and finished orders."""
 
     cancel_delay: int = 60
+    """Seconds from the announcement of a cancel or a withdrawal to its effect."""
     royalties: dict[bytes, bytes] = field(default_factory=dict)
     """model id -> publisher."""
     balances: dict[bytes, int] = field(default_factory=dict)
     locks: dict[bytes, Lock] = field(default_factory=dict)
     finished: dict[bytes, str] = field(default_factory=dict)
     cancels: dict[bytes, int] = field(default_factory=dict)
+    withdrawals: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    """account -> (amount, second from which it can be taken)."""
     deposited: int = 0
-    payments: list[Paid] = field(default_factory=list)
+    log: list[Entry] = field(default_factory=list)
     version: int = 0
     """Counts changes."""
 
     def balance(self, account: bytes) -> int:
         """Return the free balance of an account, in wei."""
         return self.balances.get(account, 0)
+
+    def dependable(self, account: bytes) -> int:
+        """Return what others can count on: the balance without what may be withdrawn."""
+        leaving, _ = self.withdrawals.get(account, (0, 0))
+        return max(0, self.balance(account) - leaving)
+
+    def snapshot(self) -> tuple[object, ...]:
+        """Return the state, for `restore`."""
+        kept = (self.balances, self.locks, self.finished, self.cancels, self.withdrawals)
+        return (*(dict(each) for each in kept), self.deposited, len(self.log))
+
+    def restore(self, snapshot: tuple[Any, ...]) -> None:
+        """Go back to a state: the log is cut where it was then."""
+        balances, locks, finished, cancels, withdrawals, self.deposited, length = snapshot
+        self.balances, self.locks, self.finished = dict(balances), dict(locks), dict(finished)
+        self.cancels, self.withdrawals = dict(cancels), dict(withdrawals)
+        del self.log[length:]
+        self.version += 1
 
     def held(self) -> int:
         """Return all that balances and locks hold; equal to `deposited`, always."""
@@ -94,6 +146,24 @@ class Escrow:
         """Credit what an account paid in."""
         self.deposited += amount
         self._move(account, amount)
+        self.log.append(Moved(account, amount))
+
+    def request_withdraw(self, now: int, sender: bytes, amount: int) -> None:
+        """Announce a withdrawal; it replaces an earlier one."""
+        self._require(amount <= self.balance(sender), "InsufficientBalance")
+        self.withdrawals[sender] = (amount, now + self.cancel_delay)
+        self.version += 1
+
+    def withdraw(self, now: int, sender: bytes) -> None:
+        """Pay out what was announced, or what is left of it."""
+        self._require(sender in self.withdrawals, "NoWithdrawalRequested")
+        amount, available_at = self.withdrawals[sender]
+        self._require(now >= available_at, "WithdrawalNotReady")
+        del self.withdrawals[sender]
+        paid = min(amount, self.balance(sender))
+        self.deposited -= paid
+        self._move(sender, -paid)
+        self.log.append(Moved(sender, -paid))
 
     def request_cancel(self, now: int, sender: bytes, order: Order) -> None:
         """Make the order void after the delay; a lock is not affected."""
@@ -120,28 +190,40 @@ class Escrow:
         self._require(self.balance(award.prover) >= order.collateral, "InsufficientBalance")
         self._move(order.client, -reserved)
         self._move(award.prover, -order.collateral)
-        self.locks[order_hash] = Lock(order, award, award_hash)
-        return self.locks[order_hash]
+        lock = Lock(order, award, award_hash)
+        self.locks[order_hash] = lock
+        self.log.append(Locked(order_hash, lock))
+        return lock
 
     def settle(self, now: int, sender: bytes, s: Settlement) -> Paid:
         """Pay for a proof: directly, from the lock of this award, or from a voided lock of another."""
         order_hash = hash_of(s.order)
         self._require(order_hash not in self.finished, "AlreadySettled")
         self._require_award(s.order, s.award, order_hash)
+        lock = self.locks.get(order_hash)
+        self._require_live(now, s, lock)
         valid = proof_is_valid(s.order, s.award.payout, s.settler, s.outputs, s.proof)
         self._require(valid, "InvalidProof")
-        lock = self.locks.get(order_hash)
         fee_to = s.settler if sender == s.settler else s.award.payout
         if lock is None:
-            self._require_open(now, order_hash)
-            self._require_fresh(now, s)
-            needed = s.award.price + s.order.verifier_fee
-            self._require(self.balance(s.order.client) >= needed, "InsufficientBalance")
-            self._move(s.order.client, -needed)
+            self._move(s.order.client, -(s.award.price + s.order.verifier_fee))
             paid = Paid(order_hash, s, sender, fee_to, now)
         else:
             paid = self._from_lock(now, sender, fee_to, s, lock)
         return self._pay(paid)
+
+    def settle_batch(self, now: int, sender: bytes, settlements: Sequence[Settlement]) -> None:
+        """Pay for every proof that is live, skip the others; one bad proof among the live fails all."""
+        before, paid = self.snapshot(), 0
+        for settlement in settlements:
+            try:
+                self.settle(now, sender, settlement)
+                paid += 1
+            except Reverted as error:
+                if error.reason == "InvalidProof":
+                    self.restore(before)
+                    raise
+        self._require(paid > 0, "NothingLive")
 
     def expire(self, now: int, order: Order) -> None:
         """Give the client its reservation back after the final deadline; the collateral is burned."""
@@ -154,26 +236,36 @@ class Escrow:
         self.finished[order_hash] = "expired"
         self._move(order.client, lock.award.price + order.verifier_fee)
         self._move(BURNED, order.collateral)
+        self.log.append(Expired(order_hash, lock))
+
+    def _require_live(self, now: int, s: Settlement, lock: Lock | None) -> None:
+        """Everything but the proof."""
+        if lock is None:
+            self._require_open(now, hash_of(s.order))
+            self._require_fresh(now, s)
+            needed = s.award.price + s.order.verifier_fee
+            self._require(self.balance(s.order.client) >= needed, "InsufficientBalance")
+        elif hash_of(s.award) == lock.award_hash:
+            self._require(now <= max(s.award.promise_at, s.order.final_by), "FinalMissed")
+        else:
+            self._require(now > lock.award.promise_at, "LockedByAnotherAward")
+            self._require_fresh(now, s)
+            more = s.award.price - lock.award.price
+            self._require(self.balance(s.order.client) >= more, "InsufficientBalance")
 
     def _from_lock(self, now: int, sender: bytes, fee_to: bytes, s: Settlement, lock: Lock) -> Paid:
-        award, order_hash, bounty, slashed = lock.award, hash_of(s.order), 0, None
-        if now <= award.promise_at:
-            self._require(hash_of(s.award) == lock.award_hash, "LockedByAnotherAward")
-            returned = s.order.collateral
-        else:
-            self._require(now <= s.order.final_by, "FinalMissed")
-            if hash_of(s.award) != lock.award_hash:
-                self._require_fresh(now, s)
-                more = s.award.price - award.price
-                self._require(self.balance(s.order.client) >= more, "InsufficientBalance")
-            bounty, slashed, returned = s.order.collateral // 4, award.prover, 0
-        burned = s.order.collateral - bounty if slashed else 0
+        award, order_hash, collateral = lock.award, hash_of(s.order), s.order.collateral
+        late = now > award.promise_at
+        bounty = collateral // 4 if late else 0
+        burned = collateral - bounty if late else 0
+        slashed = award.prover if late else None
         del self.locks[order_hash]
         self._move(s.order.client, award.price - s.award.price)
-        self._move(award.prover, returned)
+        self._move(award.prover, 0 if late else collateral)
         self._move(s.award.payout, bounty)
         self._move(BURNED, burned)
-        return Paid(order_hash, s, sender, fee_to, now, bounty, slashed, burned)
+        missed = award.promise_at if late else 0
+        return Paid(order_hash, s, sender, fee_to, now, bounty, slashed, burned, missed)
 
     def _pay(self, paid: Paid) -> Paid:
         order, award = paid.settlement.order, paid.settlement.award
@@ -182,7 +274,7 @@ class Escrow:
         self._move(award.payout, award.price - royalty)
         self._move(self.royalties.get(order.model_id, BURNED), royalty)
         self._move(paid.fee_to, order.verifier_fee)
-        self.payments.append(paid)
+        self.log.append(paid)
         return paid
 
     def _move(self, account: bytes, amount: int) -> None:

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from market import client, refusals
 from market.effects import (
     Announce,
     Effect,
+    EraseSecrets,
     KeepReceipt,
     SendAward,
     SendRefusal,
@@ -26,14 +28,18 @@ from market.events import (
     RefusalReceived,
 )
 from protocol.messages import AwardMessage, BidMessage, Message, OrderAnnouncement, Refusal, SealedInput
-from protocol.structs import Order
-from sims.actor import SIGNATURE, Actor, Machine, Surroundings
-from sims.tokens import NETWORK, hash_of, signature_token
+from protocol.structs import Award, Order
+from sims.scenario import ClientSpec
+from sims.sender import Sender
+from sims.shell import Machine, Shell, Surroundings, refusal_in
+from sims.tokens import NETWORK, announced, hash_of, signature_token, statement_hash
 
 MACHINE: Machine[client.State] = Machine("client", client.transition, client.next_deadline)
 GOOD_INPUT = b"\x00" * 256
 BAD_INPUT = b"\xff" * 256
 """A sealed input that does not fit the commitment."""
+REPEAT = 2 * 10**9
+"""How often an announcement is published again, in nanoseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,6 @@ class Plan:
     cancel_after: int | None = None
     bad_input: bool = False
     must_settle: bool = False
-    """Placed after healing, funded and fair: if it does not settle, liveness is broken."""
 
 
 @dataclass(slots=True)
@@ -62,21 +67,34 @@ class Placed:
     rounds: int = 1
 
 
-class ClientNode(Actor[client.State]):
-    """One client; it never dies, because nobody else would miss its orders."""
+class ClientNode(Shell[client.State]):
+    """One client."""
 
-    def __init__(self, index: int, around: Surroundings) -> None:
-        super().__init__(index, around, MACHINE, client.State())
+    def __init__(self, index: int, around: Surroundings, spec: ClientSpec) -> None:
+        super().__init__(index, f"client {index}", around, MACHINE, client.State(), spec.clock)
         self.placed: dict[bytes, Placed] = {}
         self.receipts = 0
+        self.sender = Sender(self)
 
     def place(self, plan: Plan) -> None:
-        """Place an order, and cancel it when the plan says so."""
+        """Place an order, and cancel it when the plan says so; a node that is down does so when it is back."""
+        if not self.alive:
+            self.around.world.after(self.downs[-1][1] - self.around.world.now + 1, lambda: self.place(plan))
+            return
         order_hash = hash_of(plan.order)
-        self.placed[order_hash] = Placed(plan)
-        self.feed(OrderPlaced(self.now, order_hash, plan.order, plan.policy, plan.window, plan.allowed))
+        self.disk.secrets.add(order_hash)
+        placed = OrderPlaced(self.now, order_hash, plan.order, plan.policy, plan.window, plan.allowed)
+        self.placed.setdefault(order_hash, Placed(plan))
+        self.guarded(lambda: self._place(placed))
+        if order_hash not in self.state.jobs and not self.alive:
+            self.place(plan)  # it died before the order was on disk: its user asks again
+            return
         if plan.cancel_after is not None:
             self.later(plan.cancel_after, lambda: self._cancel(order_hash))
+
+    def _place(self, event: OrderPlaced) -> None:
+        if event.order_hash not in self.state.jobs:
+            self.feed(event)
 
     def _cancel(self, order_hash: bytes) -> None:
         self.feed(CancelAsked(self.now, order_hash))
@@ -89,71 +107,117 @@ class ClientNode(Actor[client.State]):
             if job is None or placed is None:
                 continue
             placed.rounds = job.round
-            if job.phase in client.FINAL and placed.outcome is not job.phase:
-                placed.outcome, placed.ended_at = job.phase, self.now
+            if job.phase not in client.FINAL:
+                placed.outcome = None
+            elif placed.outcome is not job.phase:
+                placed.outcome, placed.ended_at = job.phase, self.around.world.now
             if isinstance(event, ChainSettled):
                 placed.paid = event.price + event.fee
 
-    def receive(self, source: int, message: Message) -> str:
-        """Take bids and refusals."""
+    def hear(self, event: JobEvent) -> None:
+        """Take the chain's word on own orders."""
+        if event.order_hash in self.state.jobs:
+            self.feed(event)
+
+    def take(self, source: int, message: Message) -> str:
+        """Take bids and refusals that are signed by whom they name."""
         if isinstance(message, BidMessage):
-            bid = message.bid
-            event = BidReceived(self.now, bid.order_hash, str(source), bid, hash_of(bid))
-            return next((e.code for e in self.feed(event) if isinstance(e, SendRefusal)), "")
+            bid, bid_hash = message.bid, hash_of(message.bid)
+            if message.signature != signature_token(bid.prover, bid_hash):
+                return refusals.UNEXPECTED
+            return refusal_in(self.feed(BidReceived(self.now, bid.order_hash, str(source), bid, bid_hash)))
         if isinstance(message, Refusal) and message.terms.order_hash in self.state.jobs:
             terms = message.terms
-            self.feed(RefusalReceived(self.now, terms.order_hash, terms.prover, terms.code, terms.quote))
+            if message.signature == signature_token(terms.prover, statement_hash(terms)):
+                self.feed(RefusalReceived(self.now, terms.order_hash, terms.prover, terms.code, terms.quote))
         return ""
 
-    def perform(self, effect: Effect) -> None:
+    # --- effects -------------------------------------------------------------------------
+
+    def perform(self, effect: Effect, done: Callable[..., None], failed: Callable[[], None]) -> None:
         """Perform an effect of the client's machine."""
-        around = self.around
         match effect:
             case Announce():
-                message = OrderAnnouncement(
-                    network=NETWORK,
-                    order=effect.order,
-                    addresses=(f"/p2p/{self.peer}",),
-                    issued_at=effect.issued_at,
-                    expires_at=effect.expires_at,
-                    signature=SIGNATURE,
-                )
-                around.network.publish(self.index, message)
+                self._announce(effect, done, set())
             case SendAward():
-                self._award(effect)
+                self.award(effect, done)
             case SendRefusal():
-                self.refuse(effect)
+                self.refuse(effect, done)
             case SubmitExpire():
-                around.chain.expire(self.account, effect)
+                if effect.order_hash not in self.around.chain.escrow.locks:
+                    done()
+                else:
+                    self.sender.expire(effect, lambda reason: failed() if reason is None else done())
             case SubmitCancel():
-                around.chain.cancel(self.account, effect)
+                self.sender.cancel(effect, lambda reason: failed() if reason is None else done())
             case KeepReceipt():
                 self.receipts += 1
+                done()
+            case EraseSecrets():
+                self.disk.secrets.discard(effect.order_hash)
+                done()
+            case _:
+                done()
 
-    def _award(self, effect: SendAward) -> None:
-        target, award, award_hash = int(effect.peer), effect.award, hash_of(effect.award)
-        bad = self.placed[effect.order_hash].plan.bad_input
-        sealed = SealedInput(
+    def _announce(self, effect: Announce, done: Callable[..., None], seen: set[int]) -> None:
+        """Publish, and again for those that missed it, as long as bids are taken."""
+        job = self.state.jobs.get(effect.order_hash)
+        collecting = job is not None and job.phase is client.Phase.COLLECTING
+        if not collecting or self.now >= effect.expires_at * 10**9:
+            done()
+            return
+        self.around.network.publish(self.index, self.announcement(effect), seen)
+        self.later(REPEAT, lambda: self._announce(effect, done, seen))
+
+    def announcement(self, effect: Announce) -> OrderAnnouncement:
+        """Return the signed message that gossips an order."""
+        addresses = (f"/p2p/{self.peer}",)
+        signed = announced(effect.order_hash, addresses, effect.issued_at, effect.expires_at)
+        return OrderAnnouncement(
             network=NETWORK,
-            order_hash=effect.order_hash,
-            award_hash=award_hash,
+            order=effect.order,
+            addresses=addresses,
+            issued_at=effect.issued_at,
+            expires_at=effect.expires_at,
+            signature=signature_token(self.account, statement_hash(signed)),
+        )
+
+    def award(self, effect: SendAward, done: Callable[..., None]) -> None:
+        """Send the award, then the input; the first refusal is the answer."""
+        target, prover = effect.peer, effect.award.prover
+        if effect.order_hash not in self.disk.secrets:
+            done(RefusalReceived(self.now, effect.order_hash, prover, refusals.UNREACHABLE, 0))
+            return
+
+        def refused(code: str | None) -> bool:
+            if code == "":
+                return False
+            code = refusals.UNREACHABLE if code is None else code
+            done(RefusalReceived(self.now, effect.order_hash, prover, code, 0))
+            return True
+
+        def awarded(code: str | None) -> None:
+            if not refused(code):
+                self.ask(target, self.sealed_input(effect.award), sent)
+
+        def sent(code: str | None) -> None:
+            if not refused(code):
+                done(AwardAccepted(self.now, effect.order_hash, prover))
+
+        self.ask(target, self.award_message(effect.award), awarded)
+
+    def award_message(self, award: Award) -> AwardMessage:
+        """Return a signed award."""
+        signature = signature_token(self.account, hash_of(award))
+        return AwardMessage(network=NETWORK, award=award, signature=signature)
+
+    def sealed_input(self, award: Award) -> SealedInput:
+        """Return the input of an order, for the prover of this award."""
+        placed = self.placed.get(award.order_hash)
+        bad = placed is not None and placed.plan.bad_input
+        return SealedInput(
+            network=NETWORK,
+            order_hash=award.order_hash,
+            award_hash=hash_of(award),
             ciphertext=BAD_INPUT if bad else GOOD_INPUT,
         )
-        signature = signature_token(self.account, award_hash)
-        message = AwardMessage(network=NETWORK, award=award, signature=signature)
-
-        def answered(code: str | None) -> None:
-            if code is None or code:
-                code = refusals.UNREACHABLE if code is None else code
-                self.feed(RefusalReceived(self.now, effect.order_hash, award.prover, code, 0))
-            else:
-                self.around.network.request(self.index, target, sealed, input_answered)
-
-        def input_answered(code: str | None) -> None:
-            if code is None or code:
-                code = refusals.UNREACHABLE if code is None else code
-                self.feed(RefusalReceived(self.now, effect.order_hash, award.prover, code, 0))
-            else:
-                self.feed(AwardAccepted(self.now, effect.order_hash, award.prover))
-
-        self.around.network.request(self.index, target, message, answered)

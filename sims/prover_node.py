@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from market import prover, refusals
 from market.effects import (
     ComputeWitness,
     Effect,
+    EraseSecrets,
     SendBid,
     SendProof,
     SendRefusal,
@@ -30,9 +30,11 @@ from market.events import (
     LockFailed,
     OrderSeen,
     ProgramServed,
+    ProofFailed,
     ProofReady,
     SettlementFailed,
     VerifierAnswered,
+    VerifierGone,
     VerifierSeen,
     WitnessReady,
 )
@@ -46,105 +48,164 @@ from protocol.messages import (
     Refusal,
     SealedInput,
 )
-from sims.actor import SIGNATURE, Actor, Machine, Surroundings
+from protocol.structs import Bid
 from sims.client_node import GOOD_INPUT
 from sims.proving import BY_ID, PROGRAMS, draw_proving, draw_witness, estimate_ms
-from sims.tokens import INVALID_PROOF, NETWORK, account_of, hash_of, proof_token
-from sims.world import Draw
+from sims.scenario import ProverSpec, Scenario
+from sims.sender import Sender
+from sims.shell import Machine, Shell, Surroundings, refusal_in
+from sims.tokens import (
+    NETWORK,
+    account_of,
+    announcement_is_signed,
+    hash_of,
+    proof_token,
+    signature_token,
+    statement_hash,
+)
 
 MACHINE: Machine[prover.State] = Machine("prover", prover.transition, prover.next_deadline)
 OUTPUTS = (1,)
 SECOND = 10**9
 DOWN_AT_LEAST, DOWN_AT_MOST = 20 * SECOND, 120 * SECOND
+WARMING = 2 * SECOND
+"""After a start: until its bundles are in memory again and it bids."""
+LONGEST_LIFE = 600
+"""Seconds that an announcement may live."""
+CLOCK_SKEW = 30
+"""Seconds that an announcement may come from the future."""
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What a prover's machine and operator are like."""
+def tariff_of(spec: ProverSpec, scenario: Scenario) -> Tariff:
+    """Return the operator's figures: margins that fit the chain's block time and its reorganisations."""
+    block, deep = scenario.block_seconds, scenario.confirmations
+    margin = 3 + block * (3 + max((reorg.depth for reorg in scenario.reorgs), default=0))
+    return Tariff(
+        wei_per_ms=spec.wei_per_ms,
+        margin_bps=spec.margin_bps,
+        capacity=spec.capacity,
+        exposure_cap=spec.exposure_cap,
+        settle_margin=margin,
+        promise_slack=margin + 8 + block * (2 + deep),
+    )
 
-    slowness_percent: int
-    """Proving time relative to the reference machine."""
-    tariff: Tariff
-    lies: bool = False
-    """It sends proofs that do not verify."""
 
-
-class ProverNode(Actor[prover.State]):
+class ProverNode(Shell[prover.State]):
     """One prover."""
 
-    def __init__(self, index: int, around: Surroundings, profile: Profile) -> None:
-        account = account_of(f"prover {index}")
+    def __init__(self, index: int, around: Surroundings, spec: ProverSpec, tariff: Tariff) -> None:
+        name = f"prover {index}"
         state = prover.State(
-            network=NETWORK,
-            account=account,
-            payout=account_of(f"payout {index}"),
-            tariff=profile.tariff,
+            network=NETWORK, account=account_of(name), payout=account_of(f"payout {index}"), tariff=tariff
         )
-        super().__init__(index, around, MACHINE, state)
-        self.profile = profile
-        self.honest = not profile.lies
-        self._draw = Draw(around.world.seed, f"prover {index}")
-        self._free = profile.tariff.capacity
+        super().__init__(index, name, around, MACHINE, state, spec.clock)
+        self.spec = spec
+        self.sender = Sender(self)
+        self.proofs = 0
+        self._free = spec.capacity
         self._queue: deque[tuple[int, Callable[[], None]]] = deque()
 
-    def start(self, verifiers: list[tuple[int, bytes, int]], gas_price: int) -> None:
-        """Serve all programs, know these verifiers (node, account, least fee)."""
+    def serve(self) -> None:
+        """Offer all programs: their bundles are audited and warm."""
         for program in PROGRAMS:
-            took = estimate_ms(program, self.profile.slowness_percent)
+            took = estimate_ms(program, self.spec.slowness_percent)
             self.feed(ProgramServed(self.now, program.program_id, took))
-        for node, account, least_fee in verifiers:
-            self.feed(VerifierSeen(self.now, str(node), account, least_fee))
-        self.feed(FundsChanged(self.now, self.around.chain.escrow.balance(self.account), gas_price))
 
-    def revive(self) -> None:
-        """Come back with idle workers."""
-        if not self.alive:
-            self._free = self.profile.tariff.capacity
-            self._queue.clear()
-        super().revive()
+    def greeted(self, peer: int, account: bytes, least_fee: int) -> None:
+        """A verifier introduced itself."""
+        if self.alive:
+            seen = VerifierSeen(self.now, str(peer), account, least_fee)
+            self.guarded(lambda: self._feed(seen))
+
+    def parted(self, account: bytes) -> None:
+        """A verifier is connected no longer."""
+        if self.alive:
+            gone = VerifierGone(self.now, account)
+            self.guarded(lambda: self._feed(gone))
+
+    def _feed(self, event: Event) -> None:
+        self.feed(event)
+
+    def funds(self, gas_price: int) -> None:
+        """Learn what gas costs and what the own balance is."""
+        if self.alive:
+            self.guarded(lambda: self._funds(gas_price))
+
+    def _funds(self, gas_price: int) -> None:
+        balance = self.around.chain.escrow.dependable(self.account)
+        if (balance, gas_price) != (self.state.balance, self.state.gas_price):
+            self.feed(FundsChanged(self.now, balance, gas_price))
+
+    def restarted(self) -> None:
+        """Begin with idle workers; bid when warm."""
+        self._free = self.spec.capacity
+        self._queue.clear()
+        self._funds(self.around.chain.gas_price)
+        self.later(WARMING, self.serve)
 
     def fed(self, event: Event) -> None:
         """Notice what the chain did to the own balance."""
         if isinstance(event, (ChainLocked, ChainSettled, ChainExpired)):
-            balance = self.around.chain.escrow.balance(self.account)
-            if balance != self.state.balance:
-                self.feed(FundsChanged(self.now, balance, self.state.gas_price))
+            self._funds(self.state.gas_price)
+        elif isinstance(event, AwardReceived) and self.honest:
+            self.around.awarded(self.index)
 
     # --- from peers ----------------------------------------------------------------------
 
     def gossip(self, message: Message) -> None:
-        """See an order."""
-        if not isinstance(message, OrderAnnouncement):
-            return
-        order_hash = hash_of(message.order)
-        seen = OrderSeen(
-            at=self.now,
-            order_hash=order_hash,
-            order=message.order,
-            issued_at=message.issued_at,
-            peer=message.addresses[0].rsplit("/", 1)[1],
-            client_balance=self.around.chain.escrow.balance(message.order.client),
-            sealing_key=order_hash,
-        )
-        self.feed(seen)
+        """See an order that passes the gossip's validation."""
+        if isinstance(message, OrderAnnouncement) and self._sound(message):
+            self.guarded(lambda: self._see(message))
 
-    def receive(self, source: int, message: Message) -> str:
+    def _sound(self, message: OrderAnnouncement) -> bool:
+        now, order = self.now // SECOND, message.order
+        fresh = message.issued_at <= now + CLOCK_SKEW
+        fresh = fresh and now <= message.expires_at <= message.issued_at + LONGEST_LIFE
+        if not (fresh and now <= order.promise_by <= order.final_by):
+            return False
+        return announcement_is_signed(message)
+
+    def _see(self, message: OrderAnnouncement) -> None:
+        order_hash = hash_of(message.order)
+        job = self.state.jobs.get(order_hash)
+        if job is not None and job.issued_at >= message.issued_at:
+            return
+        self.feed(
+            OrderSeen(
+                at=self.now,
+                order_hash=order_hash,
+                order=message.order,
+                issued_at=message.issued_at,
+                peer=message.addresses[0].rsplit("/", 1)[1],
+                client_balance=self.around.chain.escrow.dependable(message.order.client),
+                sealing_key=order_hash,
+            )
+        )
+
+    def take(self, source: int, message: Message) -> str:
         """Take awards, inputs and a verifier's late refusals."""
         if isinstance(message, AwardMessage):
-            award = message.award
-            event = AwardReceived(
-                self.now, award.order_hash, str(source), award, hash_of(award), message.signature
-            )
-            return next((e.code for e in self.feed(event) if isinstance(e, SendRefusal)), "")
+            return self._award(message)
         if isinstance(message, SealedInput):
-            return self._input(message)
+            return self._input(source, message)
         if isinstance(message, Refusal):
             job = self.state.jobs.get(message.terms.order_hash)
-            if job is not None and message.terms.prover == job.settler:
+            signed = message.signature == signature_token(message.terms.prover, statement_hash(message.terms))
+            if job is not None and message.terms.prover == job.settler and signed:
                 self.feed(VerifierAnswered(self.now, message.terms.order_hash, message.terms.code))
         return ""
 
-    def _input(self, message: SealedInput) -> str:
+    def _award(self, message: AwardMessage) -> str:
+        award, award_hash = message.award, hash_of(message.award)
+        job = self.state.jobs.get(award.order_hash)
+        if job is None:
+            return refusals.BID_UNKNOWN
+        if message.signature != signature_token(job.order.client, award_hash):
+            return refusals.UNEXPECTED
+        event = AwardReceived(self.now, award.order_hash, job.peer, award, award_hash, message.signature)
+        return refusal_in(self.feed(event))
+
+    def _input(self, source: int, message: SealedInput) -> str:
         job = self.state.jobs.get(message.order_hash)
         if job is None or job.award is None:
             return refusals.BID_UNKNOWN
@@ -153,71 +214,89 @@ class ProverNode(Actor[prover.State]):
         if message.award_hash != hash_of(job.award):
             return refusals.AWARD_MISMATCH
         if message.ciphertext != GOOD_INPUT:
-            self.feed(InputRejected(self.now, message.order_hash))
+            if job.peer == str(source):
+                self.feed(InputRejected(self.now, message.order_hash))
             return refusals.INPUT_INVALID
+        self.disk.secrets.add(message.order_hash)
         self.feed(InputOpened(self.now, message.order_hash))
         return ""
 
     # --- effects -------------------------------------------------------------------------
 
-    def perform(self, effect: Effect) -> None:
+    def perform(self, effect: Effect, done: Callable[..., None], failed: Callable[[], None]) -> None:
         """Perform an effect of the prover's machine."""
+        of = effect.order_hash
         match effect:
             case SendBid():
-                message = BidMessage(
-                    network=NETWORK, bid=effect.bid, addresses=(f"/p2p/{self.peer}",), signature=SIGNATURE
-                )
-                self.around.network.request(self.index, int(effect.peer), message)
+                self.ask(effect.peer, self.bid_message(effect.bid), lambda code: None)
+                done()
             case SendRefusal():
-                self.refuse(effect)
+                self.refuse(effect, done)
             case ComputeWitness():
-                self.outbox[effect.order_hash] = effect
                 program = BY_ID[effect.order.program_id]
-                took = draw_witness(self._draw, program, self.profile.slowness_percent)
-                self.later(took, lambda: self._witnessed(effect.order_hash))
+                took = draw_witness(self.draw, program, self.spec.slowness_percent)
+                self.later(took, lambda: self._witnessed(of, done))
             case StartProof():
-                self._prove(effect)
+                self.prove(effect, done)
             case SubmitLock():
-                of = effect.order_hash
-                failed = self._unless_dead(lambda reason: self.feed(LockFailed(self.now, of)))
-                self.around.chain.lock(self.account, effect, failed)
+                self.sender.lock(effect, lambda reason: done(*([] if reason == "" else [self._unlocked(of)])))
             case SendProof():
-                self.outbox[effect.order_hash] = effect
-                self._send_proof(effect)
+                self.send_proof(effect, done)
             case SubmitSettlement():
-                of = effect.order_hash
-                self.settle(effect, lambda reason: self._told(SettlementFailed(self.now, of, reason)))
+                self.sender.settle(effect, lambda reason: self._settled(of, reason, done, failed))
+            case EraseSecrets():
+                self.disk.secrets.discard(of)
+                done()
+            case _:
+                done()
 
-    def _told(self, event: SettlementFailed) -> None:
-        self.feed(event)
+    def bid_message(self, bid: Bid) -> BidMessage:
+        """Return a signed bid."""
+        signature = signature_token(self.account, hash_of(bid))
+        return BidMessage(network=NETWORK, bid=bid, addresses=(f"/p2p/{self.peer}",), signature=signature)
 
-    def _unless_dead(self, action: Callable[[str], object]) -> Callable[[str], None]:
-        def told(reason: str) -> None:
-            if self.alive:
-                action(reason)
+    def _unlocked(self, of: bytes) -> LockFailed:
+        return LockFailed(self.now, of)
 
-        return told
+    def _settled(self, of: bytes, reason: str | None, done: Callable[..., None], failed: Callable[[], None]) -> None:
+        if reason is None:
+            failed()
+        elif reason:
+            done(SettlementFailed(self.now, of, refusals.SETTLEMENT_FAILED))
+        else:
+            done()
 
-    def _witnessed(self, order_hash: bytes) -> None:
-        self.outbox.pop(order_hash, None)
-        self.feed(WitnessReady(self.now, order_hash))
+    def _witnessed(self, of: bytes, done: Callable[..., None]) -> None:
+        ready = of in self.disk.secrets
+        done(WitnessReady(self.now, of) if ready else InputRejected(self.now, of))
 
-    def _prove(self, effect: StartProof) -> None:
-        self.outbox[effect.order_hash] = effect
-        if self.honest and self._draw.chance(self.around.faults.prover_death):
-            self.die(self._draw.between(DOWN_AT_LEAST, DOWN_AT_MOST))
+    def prove(self, effect: StartProof, done: Callable[..., None]) -> None:
+        """Prove on a worker; the process may die of it."""
+        if self.draw.chance(self.around.rates.prover_death):
+            self.around.world.fault("death while proving")
+            self.die(self.draw.between(DOWN_AT_LEAST, DOWN_AT_MOST))
             return
         program = BY_ID[effect.order.program_id]
-        took = draw_proving(self._draw, program, self.profile.slowness_percent)
-        self._work(took, lambda: self._proved(effect, took))
+        took = draw_proving(self.draw, program, self.spec.slowness_percent)
+        self.work(took, lambda: self._proved(effect, took, done))
 
-    def _proved(self, effect: StartProof, took: int) -> None:
-        self.outbox.pop(effect.order_hash, None)
-        honest = proof_token(effect.order, effect.binding, OUTPUTS)
-        proof = INVALID_PROOF if self.profile.lies else honest
-        self.feed(ProofReady(self.now, effect.order_hash, OUTPUTS, proof, took // 10**6))
+    def _proved(self, effect: StartProof, took: int, done: Callable[..., None]) -> None:
+        of = effect.order_hash
+        broken = self.draw.chance(self.around.rates.proof_failure)
+        if broken:
+            self.around.world.fault("failed proof")
+        if broken or of not in self.disk.secrets:
+            done(ProofFailed(self.now, of))
+            return
+        self.proofs += 1
+        done(ProofReady(self.now, of, OUTPUTS, self.proof(effect), took // 10**6))
 
-    def _send_proof(self, effect: SendProof) -> None:
+    def proof(self, effect: StartProof) -> bytes:
+        """Return the proof of a statement."""
+        return proof_token(effect.order, effect.binding, OUTPUTS)
+
+    def send_proof(self, effect: SendProof, done: Callable[..., None]) -> None:
+        """Give the proof to its settler."""
         message = ProofMessage(
             network=NETWORK,
             order=effect.order,
@@ -229,15 +308,14 @@ class ProverNode(Actor[prover.State]):
         )
 
         def answered(code: str | None) -> None:
-            self.outbox.pop(effect.order_hash, None)
             code = refusals.UNREACHABLE if code is None else code
-            self.feed(VerifierAnswered(self.now, effect.order_hash, code))
+            done(VerifierAnswered(self.now, effect.order_hash, code))
 
-        self.around.network.request(self.index, int(effect.peer), message, answered)
+        self.ask(effect.peer, message, answered)
 
     # --- workers -------------------------------------------------------------------------
 
-    def _work(self, took: int, done: Callable[[], None]) -> None:
+    def work(self, took: int, done: Callable[[], None]) -> None:
         """Run on a free worker, or wait for one."""
         if self._free == 0:
             self._queue.append((took, done))
@@ -247,6 +325,6 @@ class ProverNode(Actor[prover.State]):
 
     def _worked(self, done: Callable[[], None]) -> None:
         self._free += 1
-        done()
         if self._queue and self._free:
-            self._work(*self._queue.popleft())
+            self.work(*self._queue.popleft())
+        done()

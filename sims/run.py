@@ -1,245 +1,231 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One simulation: build the world, run it until nothing is planned, check it all the way, count."""
+"""One simulation: build the world of a scenario, run it until nothing is planned, check it all the way."""
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from market import client
-from protocol.errors import UsageError
-from sims.actor import Actor, Surroundings
+from sims.babbling import LAST_SECOND, Babbler
 from sims.blocks import Chain
 from sims.chain import Escrow
 from sims.client_node import ClientNode, Plan
-from sims.errors import LivenessViolationError, SafetyViolationError
-from sims.invariants import Invariants, check_end
-from sims.network import Faults, Network
-from sims.population import (
-    CLIENT_DEPOSIT,
-    MODEL_ID,
-    PROVER_DEPOSIT,
-    PUBLISHER,
-    Roles,
-    cheapest_cost,
-    draw_gas_price,
-    draw_plans,
-    draw_profiles,
-    roles_of,
-)
-from sims.prover_node import Profile, ProverNode
+from sims.coverage import Pair
+from sims.drawing import Options, draw_scenario, hostile
+from sims.errors import CodeCrashError, LivenessViolationError, SafetyViolationError, Violation
+from sims.faults import plan_faults
+from sims.figures import figures_of
+from sims.invariants import Invariants, Privacy, check_end, check_exposure
+from sims.network import Network
+from sims.orders import MODEL_ID, PUBLISHER, plan_of
+from sims.prover_node import ProverNode, tariff_of
+from sims.scenario import Scenario
+from sims.shell import Shell, Surroundings
+from sims.strategies import CLIENTS, PROVERS, VERIFIERS
 from sims.verifier_node import VerifierNode
 from sims.world import World
 
-REST = 3_600 * 10**9
+SECOND = 10**9
+REST = 3_600 * SECOND
 """After the last second of all orders: when nothing may happen any more, in nanoseconds."""
-MAX_STEPS_PER_JOB = 20_000
-"""Events that one order may cause at most; more is a loop."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a run is determined by. Probabilities in parts per million, times in ms and seconds."""
-
-    nodes: int = 30
-    jobs: int = 500
-    seed: int = 7
-    latency_ms: int = 40
-    loss_ppm: int = 10_000
-    prover_death_ppm: int = 20_000
-    verifier_death_ppm: int = 10_000
-    block_seconds: int = 2
-
-    def command(self) -> str:
-        """Return the command that runs exactly this again."""
-        return (
-            f"proofmesh sim run --nodes {self.nodes} --jobs {self.jobs} --seed {self.seed}"
-            f" --latency-ms {self.latency_ms} --loss {self.loss_ppm} --prover-death {self.prover_death_ppm}"
-            f" --verifier-death {self.verifier_death_ppm} --block-seconds {self.block_seconds} --json"
-        )
+MAX_STEPS = 50_000
+"""Events that one order or node may cause at most; more is a loop."""
+LOOK_EVERY = 64
+"""Steps between two looks at the bounds of nodes."""
+PARTED_AFTER, GREETED_AFTER = 5 * SECOND, 2 * SECOND
+"""How long provers take to notice that a verifier is gone, or back."""
 
 
 @dataclass(slots=True)
 class Market:
     """A built world, ready to run."""
 
-    options: Options
-    world: World
-    chain: Chain
-    network: Network
-    faults: Faults
+    scenario: Scenario
+    around: Surroundings
     clients: list[ClientNode]
     provers: list[ProverNode]
     verifiers: list[VerifierNode]
-    profiles: list[Profile]
-    gas_price: int
+    invariants: Invariants
     plans: list[tuple[int, Plan]] = field(default_factory=list)
 
     @property
-    def actors(self) -> list[Actor[Any]]:
+    def nodes(self) -> list[Shell[Any]]:
         """All nodes, by index."""
         return [*self.clients, *self.provers, *self.verifiers]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result's object, and what was violated, if anything."""
+    """The result's object, what was violated, if anything, and what was exercised."""
 
+    scenario: Scenario
     figures: dict[str, int | str]
-    violation: SafetyViolationError | LivenessViolationError | None
+    violation: Violation | None
     trace: tuple[str, ...]
+    pairs: dict[Pair, int]
+    faults: dict[str, int]
+    strategies: tuple[str, ...]
+    virtual_seconds: int
+    """Time that passed in the world, times its nodes."""
 
 
-def simulate(options: Options, escrow: Escrow | None = None) -> Outcome:
-    """Run one simulation to its end, or to the first violation. `escrow` may be a broken one, for tests."""
-    market = build(options, escrow or Escrow())
-    invariants = Invariants(market.chain, {actor.account: actor for actor in market.actors})
-    violation: SafetyViolationError | LivenessViolationError | None = None
+def simulate(options: Options) -> Outcome:
+    """Draw the scenario of a seed and run it."""
+    return run_scenario(draw_scenario(options))
+
+
+def run_scenario(
+    scenario: Scenario, escrow: Escrow | None = None, sink: Callable[[str], None] | None = None
+) -> Outcome:
+    """Run one scenario to its end, or to the first violation.
+
+    Args:
+        escrow: may be a broken one, for tests.
+        sink: gets every line of the trace.
+    """
+    market = build(scenario, escrow or Escrow())
+    market.around.world.sink = sink
+    violation: Violation | None = None
     try:
-        rest = max(plan.order.final_by for _, plan in market.plans) * 10**9 + REST
-        limit = MAX_STEPS_PER_JOB * (options.jobs + options.nodes)
-        while market.world.step():
-            invariants.check()
-            if market.world.now > rest or market.world.steps > limit:
-                raise LivenessViolationError("The world does not come to rest.")
-        liars = {prover.account for prover in market.provers if not prover.honest}
-        check_end(market.chain, market.clients, liars)
+        finish(market)
     except (SafetyViolationError, LivenessViolationError) as error:
         violation = error
-    return Outcome(figures_of(market, violation), violation, tuple(market.world.tail))
+    except Exception as error:
+        # The root of a run: whatever the code under simulation raises is a finding.
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(last.filename).parent.name}/{Path(last.filename).name}:{last.lineno}"
+        violation = CodeCrashError(f"{type(error).__name__} at {where}: {error}.")
+    world = market.around.world
+    return Outcome(
+        scenario=scenario,
+        figures=figures_of(market, violation),
+        violation=violation,
+        trace=tuple(world.tail),
+        pairs=market.around.coverage.pairs,
+        faults=world.faults,
+        strategies=strategies_of(scenario),
+        virtual_seconds=(world.now - world.began) // SECOND * scenario.nodes,
+    )
 
 
-def build(options: Options, escrow: Escrow) -> Market:
-    """Return the world of these options, with everything planned and nothing done."""
-    _check(options)
-    roles = roles_of(options.nodes)
-    world = World(options.seed)
-    faults = Faults(
-        loss=options.loss_ppm,
-        gossip_loss=options.loss_ppm,
-        prover_death=options.prover_death_ppm,
-        verifier_death=options.verifier_death_ppm,
+def strategies_of(scenario: Scenario) -> tuple[str, ...]:
+    """Return `role: strategy` of all liars."""
+    groups = (("client", scenario.clients), ("prover", scenario.provers), ("verifier", scenario.verifiers))
+    found = {f"{role}: {spec.strategy}": None for role, group in groups for spec in group}
+    return tuple(name for name in found if not name.endswith(": honest"))
+
+
+def finish(market: Market) -> None:
+    """Run a built market to its end. Raises the violation of what did not hold."""
+    scenario, world, invariants = market.scenario, market.around.world, market.invariants
+    rest = max(plan.order.final_by for _, plan in market.plans) * SECOND + REST
+    limit = MAX_STEPS * (len(scenario.orders) + scenario.nodes)
+    while world.step():
+        invariants.check()
+        if world.steps % LOOK_EVERY == 0:
+            invariants.check_bounds(market.nodes)
+        if world.now > rest or world.steps > limit:
+            raise LivenessViolationError("SIM-6: the world does not come to rest.")
+    check_end(market.around.chain, market.clients, market.provers, must_settle=not hostile(scenario))
+
+
+# --- building ----------------------------------------------------------------------------
+
+
+def build(scenario: Scenario, escrow: Escrow) -> Market:
+    """Return the world of a scenario, with everything planned and nothing done."""
+    world = World(scenario.seed)
+    network = Network(world, scenario.rates, scenario.latency_ms)
+    chain = Chain(
+        world,
+        network,
+        escrow,
+        scenario.rates,
+        block_seconds=scenario.block_seconds,
+        confirmations=scenario.confirmations,
+        gas_price=scenario.gas_price,
     )
-    network = Network(world, faults, options.latency_ms)
-    chain = Chain(world, network, escrow, options.block_seconds)
-    around = Surroundings(world, network, chain, faults)
-    profiles = draw_profiles(options.seed, roles.provers)
-    gas_price = draw_gas_price(options.seed)
-    market = Market(
-        options=options,
-        world=world,
-        chain=chain,
-        network=network,
-        faults=faults,
-        clients=[ClientNode(i, around) for i in range(roles.clients)],
-        provers=[ProverNode(roles.clients + i, around, p) for i, p in enumerate(profiles)],
-        verifiers=[
-            VerifierNode(roles.clients + roles.provers + i, around, i * 10**10)
-            for i in range(roles.verifiers)
-        ],
-        profiles=profiles,
-        gas_price=gas_price,
-    )
-    _start(market, roles)
+    around = Surroundings(world, network, chain, scenario.rates)
+    clients = [CLIENTS[spec.strategy](i, around, spec) for i, spec in enumerate(scenario.clients)]
+    provers = [
+        PROVERS[spec.strategy](i, around, spec, tariff_of(spec, scenario))
+        for i, spec in enumerate(scenario.provers, scenario.first_prover)
+    ]
+    verifiers = [
+        VERIFIERS[spec.strategy](i, around, spec) for i, spec in enumerate(scenario.verifiers, scenario.first_verifier)
+    ]
+    nodes: list[Shell[Any]] = [*clients, *provers, *verifiers]
+    market = Market(scenario, around, clients, provers, verifiers, Invariants(chain, nodes))
+    escrow.royalties[MODEL_ID] = PUBLISHER
+    for client, owner in zip(clients, scenario.clients, strict=True):
+        escrow.deposit(client.account, owner.deposit)
+    for prover, operator in zip(provers, scenario.provers, strict=True):
+        escrow.deposit(prover.account, operator.deposit)
+    network.connect(nodes)
+    network.taps.append(Privacy(nodes))
+    chain.follow(nodes)
+    _start(market)
     return market
 
 
-def _check(options: Options) -> None:
-    if options.jobs < 1 or options.block_seconds < 1 or options.latency_ms < 0:
-        raise UsageError("A simulation needs a job, blocks of a second or more, and no negative latency.")
-    rates = (options.loss_ppm, options.prover_death_ppm, options.verifier_death_ppm)
-    if any(not 0 <= rate <= 500_000 for rate in rates):
-        raise UsageError("Loss and death are given in parts per million, from 0 to 500000.")
-
-
-def _start(market: Market, roles: Roles) -> None:
-    escrow, world = market.chain.escrow, market.world
-    escrow.royalties[MODEL_ID] = PUBLISHER
-    for node in market.clients:
-        escrow.deposit(node.account, CLIENT_DEPOSIT)
-    for prover in market.provers:
-        escrow.deposit(prover.account, PROVER_DEPOSIT)
-    market.network.connect(list(market.actors))
-    market.chain.follow(list(market.actors))
+def _start(market: Market) -> None:
+    scenario, around = market.scenario, market.around
+    world, gas_price = around.world, scenario.gas_price
     for verifier in market.verifiers:
-        verifier.start(market.gas_price)
-    known = [(v.index, v.account, max(v.state.least_fee, _least_fee(market, v))) for v in market.verifiers]
+        verifier.funds(gas_price)
     for prover in market.provers:
-        prover.start(known, market.gas_price)
-    plans, heal_at = draw_plans(
-        market.options.seed, market.options.jobs, roles, market.profiles, market.gas_price
-    )
-    market.plans = plans
-    for index, plan in plans:
-        world.at(plan.at, _placing(market.clients[index], plan))
-    world.at(heal_at, lambda: _heal(market))
+        prover.guarded(prover.serve)
+        prover.funds(gas_price)
+        for verifier in market.verifiers:
+            prover.greeted(verifier.index, verifier.account, verifier.least_fee())
+    around.went_down, around.came_up = _parting(market), _greeting(market)
+    by_index = {prover.index: prover for prover in market.provers}
+    around.awarded = lambda index: check_exposure(by_index[index])
+    heal_at = world.now + scenario.heal_ms * 10**6
+    for spec in scenario.orders:
+        plan = plan_of(spec, scenario)
+        market.plans.append((spec.client, plan))
+        world.at(plan.at, _placing(market.clients[spec.client], plan))
+    for node in market.nodes:
+        if isinstance(node, Babbler):
+            node.babble(heal_at + LAST_SECOND * SECOND)
+    plan_faults(scenario, around, market.nodes, market.invariants, heal_at)
 
 
-def _least_fee(market: Market, verifier: VerifierNode) -> int:
-    return verifier.state.settle_gas * market.gas_price
-
-
-def _placing(node: ClientNode, plan: Plan) -> Any:
+def _placing(node: ClientNode, plan: Plan) -> Callable[[], None]:
     return lambda: node.place(plan)
 
 
-def _heal(market: Market) -> None:
-    market.world.note("everything heals")
-    market.faults.heal()
-    for actor in market.actors:
-        actor.revive()
+def _parting(market: Market) -> Callable[[int], None]:
+    by_index = {verifier.index: verifier for verifier in market.verifiers}
+
+    def went_down(index: int) -> None:
+        verifier = by_index.get(index)
+        if verifier is not None:
+            for prover in market.provers:
+                market.around.world.after(PARTED_AFTER, _parted(prover, verifier))
+
+    return went_down
 
 
-def figures_of(
-    market: Market, violation: SafetyViolationError | LivenessViolationError | None
-) -> dict[str, int | str]:
-    """Return the run's object: integers, and exact decimals as strings."""
-    placed = [entry for node in market.clients for entry in node.placed.values()]
-    settled = [entry for entry in placed if entry.outcome is client.Phase.SETTLED]
-    took = sorted((entry.ended_at - entry.plan.at) // 10**6 for entry in settled)
-    paid = sum(entry.paid for entry in settled)
-    least = sum(cheapest_cost(entry.plan.order, market.profiles, market.gas_price) for entry in settled)
-    jobs = max(1, len(placed))
-    figures: dict[str, int | str] = {
-        "seed": market.options.seed,
-        "nodes": market.options.nodes,
-        "clients": len(market.clients),
-        "provers": len(market.provers),
-        "verifiers": len(market.verifiers),
-        "jobs": len(placed),
-        "settled": len(settled),
-        **{
-            phase.value: sum(1 for entry in placed if entry.outcome is phase)
-            for phase in (client.Phase.REFUNDED, client.Phase.FAILED, client.Phase.CANCELLED)
-        },
-        "settle_ms_p50": percentile(took, 50),
-        "settle_ms_p99": percentile(took, 99),
-        "price_ratio": decimal_ratio(paid, least),
-        "messages_per_job": market.network.messages // jobs,
-        "bytes_per_job": market.network.bytes // jobs,
-        "reauctions": sum(entry.rounds - 1 for entry in placed),
-        "slashes": len(market.chain.slashes),
-        "reverts": sum(market.chain.reverts.values()),
-        "deaths": sum(len(actor.died_at) for actor in market.actors),
-        "receipts": sum(node.receipts for node in market.clients),
-        "events": market.world.steps,
-        "simulated_ms": (market.world.now - market.plans[0][1].at) // 10**6,
-        "trace_hash": market.world.trace_hash(),
-    }
-    if violation is not None:
-        figures["violation"] = str(violation)
-        figures["replay"] = market.options.command()
-    return figures
+def _parted(prover: ProverNode, verifier: VerifierNode) -> Callable[[], None]:
+    return lambda: None if verifier.alive else prover.parted(verifier.account)
 
 
-def percentile(ascending: list[int], percent: int) -> int:
-    """Return the nearest-rank percentile, 0 of nothing."""
-    if not ascending:
-        return 0
-    return ascending[max(0, -(-len(ascending) * percent // 100) - 1)]
+def _greeting(market: Market) -> Callable[[int], None]:
+    by_index = {verifier.index: verifier for verifier in market.verifiers}
+
+    def came_up(index: int) -> None:
+        verifier = by_index.get(index)
+        if verifier is not None:
+            for prover in market.provers:
+                market.around.world.after(GREETED_AFTER, _greeted(prover, verifier))
+
+    return came_up
 
 
-def decimal_ratio(numerator: int, denominator: int) -> str:
-    """Return a quotient cut to four decimals, as text; "0.0000" when there is nothing to divide by."""
-    units = numerator * 10_000 // denominator if denominator else 0
-    return f"{units // 10_000}.{units % 10_000:04d}"
+def _greeted(prover: ProverNode, verifier: VerifierNode) -> Callable[[], None]:
+    return lambda: prover.greeted(verifier.index, verifier.account, verifier.least_fee())

@@ -43,12 +43,16 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self.now = EPOCH
+        self.now = self.began = EPOCH
         self.steps = 0
         self._planned = 0
         self._heap: list[tuple[int, int, Action]] = []
         self._trace = sha256(f"seed {seed}\n".encode())
         self.tail: list[str] = []
+        self.faults: dict[str, int] = {}
+        """How often each kind of fault happened."""
+        self.sink: Callable[[str], None] | None = None
+        """Gets every line of the trace."""
 
     def at(self, instant: int, action: Action) -> None:
         """Plan an action; one in the past happens now."""
@@ -75,6 +79,12 @@ class World:
         self.tail.append(entry)
         if len(self.tail) > 200:
             del self.tail[:100]
+        if self.sink is not None:
+            self.sink(entry)
+
+    def fault(self, kind: str) -> None:
+        """Count a fault that happened."""
+        self.faults[kind] = self.faults.get(kind, 0) + 1
 
     def trace_hash(self) -> str:
         """Return SHA-256 over all lines of the trace so far, in hex."""

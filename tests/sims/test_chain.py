@@ -181,3 +181,34 @@ def test_a_cancel_works_after_its_delay_and_not_on_a_lock(escrow: Escrow) -> Non
     locked = Escrow(balances={CLIENT: 1_000, PROVER: 400}, deposited=1_400)
     locked.lock(NOW, PROVER, ORDER, award(), signed(award()))
     reverts(locked, "AlreadyLocked", lambda: locked.request_cancel(NOW, CLIENT, ORDER))
+
+
+def test_a_withdrawal_takes_its_delay_and_is_no_deposit_to_depend_on(escrow: Escrow) -> None:
+    escrow.request_withdraw(NOW, CLIENT, 9_500)
+    assert escrow.balance(CLIENT) == 10_000 and escrow.dependable(CLIENT) == 500
+    late = NOW + escrow.cancel_delay
+    reverts(escrow, "WithdrawalNotReady", lambda: escrow.withdraw(late - 1, CLIENT))
+    escrow.settle(NOW, PROVER, settlement(award(price=950)))
+    escrow.withdraw(late, CLIENT)
+    assert escrow.balance(CLIENT) == 0 and escrow.held() == escrow.deposited == 12_000 - 9_000
+    reverts(escrow, "NoWithdrawalRequested", lambda: escrow.withdraw(late, CLIENT))
+
+
+def test_a_batch_skips_what_is_not_live_and_falls_with_a_bad_proof(escrow: Escrow) -> None:
+    good = settlement(award())
+    bad = Settlement(good.order, good.award, good.signature, good.outputs, bytes(256), good.settler)
+    reverts(escrow, "InvalidProof", lambda: escrow.settle_batch(NOW, VERIFIER, [bad, good]))
+    escrow.settle_batch(NOW, VERIFIER, [good, good])
+    assert escrow.balance(PAYOUT) == 540
+    reverts(escrow, "NothingLive", lambda: escrow.settle_batch(NOW, VERIFIER, [good]))
+
+
+def test_a_restored_state_is_the_one_before_with_its_log(escrow: Escrow) -> None:
+    before, log = escrow.snapshot(), list(escrow.log)
+    escrow.lock(NOW, PROVER, ORDER, award(), signed(award()))
+    escrow.settle(PROMISE, PROVER, settlement(award(), PROVER))
+    escrow.restore(before)
+    assert escrow.log == log and not escrow.locks and not escrow.finished
+    conserved(escrow)
+    escrow.settle(PROMISE, VERIFIER, settlement(award()))
+    assert escrow.balance(PAYOUT) == 540

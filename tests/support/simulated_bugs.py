@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bugs to plant into the simulated chain, the journal and the machines: one for each invariant, and old ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from market import pricing, prover, refusals
+from market.effects import Effect, KeepReceipt
+from market.events import ChainSettled, Event, LockFailed, OrderPlaced
+from market.pricing import Tariff
+from protocol.structs import Award, Order
+from sims import chain, client_node, prover_node, verifier_node
+from sims.chain import BURNED, Escrow, Lock, Paid, Reverted, Settlement
+from sims.disk import Disk
+from sims.shell import Machine, Shell
+from sims.tokens import hash_of
+
+Patch = pytest.MonkeyPatch
+
+
+class Forgetful(Escrow):
+    """Pays as often as it is asked."""
+
+    def settle(self, now: int, sender: bytes, s: Settlement) -> Paid:
+        self.finished.pop(hash_of(s.order), None)
+        return super().settle(now, sender, s)
+
+
+class Credulous(Escrow):
+    """Takes every proof."""
+
+    def settle(self, now: int, sender: bytes, s: Settlement) -> Paid:
+        with Patch.context() as patch:
+            patch.setattr(chain, "proof_is_valid", lambda *_: True)
+            return super().settle(now, sender, s)
+
+
+class Leaky(Escrow):
+    """Loses a wei with each settlement."""
+
+    def settle(self, now: int, sender: bytes, s: Settlement) -> Paid:
+        paid = super().settle(now, sender, s)
+        self.balances[s.award.payout] -= 1
+        return paid
+
+
+class Robbing(Escrow):
+    """Takes a wei of the client with each settlement, and says nothing of it."""
+
+    def settle(self, now: int, sender: bytes, s: Settlement) -> Paid:
+        paid = super().settle(now, sender, s)
+        self._move(s.order.client, -1)
+        self._move(BURNED, 1)
+        return paid
+
+
+class Generous(Escrow):
+    """Pays more than was signed."""
+
+    def _pay(self, paid: Paid) -> Paid:
+        s = paid.settlement
+        dearer = s.award.model_copy(update={"price": s.award.price + 1})
+        self._move(s.order.client, -1)
+        return super()._pay(replace(paid, settlement=replace(s, award=dearer)))
+
+
+class Greedy(Escrow):
+    """Slashes whoever locked, in time or not."""
+
+    def settle(self, now: int, sender: bytes, s: Settlement) -> Paid:
+        lock = self.locks.get(hash_of(s.order))
+        if lock is not None and hash_of(s.award) == lock.award_hash:
+            now = max(now, s.award.promise_at + 1)
+        return super().settle(now, sender, s)
+
+
+class Stuck(Escrow):
+    """Never refunds."""
+
+    def expire(self, now: int, order: Order) -> None:
+        raise Reverted("Never")
+
+
+class Dead(Escrow):
+    """Locks and settles nothing."""
+
+    def lock(self, now: int, sender: bytes, order: Order, award: Award, signature: bytes) -> Lock:
+        raise Reverted("Never")
+
+    def settle(self, now: int, sender: bytes, s: Settlement) -> Paid:
+        raise Reverted("Never")
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """A planted bug: how it is planted, and the way in which a run must fail."""
+
+    way: str
+    escrow: type[Escrow] = Escrow
+    plant: Callable[[Patch], None] = lambda patch: None
+    nodes: int = 9
+    jobs: int = 12
+
+
+def _machine(patch: Patch, module: Any, before: Callable[[Any, Event], Event | None]) -> None:
+    """Let a machine see other events than happened; None is not seen at all."""
+    machine = module.MACHINE
+
+    def transition(state: Any, event: Event) -> Any:
+        seen = before(state, event)
+        return (state, ()) if seen is None else machine.transition(state, seen)
+
+    patch.setattr(module, "MACHINE", Machine(machine.role, transition, machine.next_deadline))
+
+
+def deaf_to_payments(patch: Patch) -> None:
+    """Clients do not hear that they paid."""
+    _machine(patch, client_node, lambda _, event: None if isinstance(event, ChainSettled) else event)
+
+
+def indiscreet(patch: Patch) -> None:
+    """Clients forget whom they allow."""
+    _machine(
+        patch,
+        client_node,
+        lambda _, event: replace(event, allowed=None) if isinstance(event, OrderPlaced) else event,
+    )
+
+
+def reckless(patch: Patch) -> None:
+    """Provers give every client all the credit of the world."""
+    quote, fault = pricing.preflight, prover._award_fault
+
+    def rich(tariff: Tariff) -> Tariff:
+        return replace(tariff, exposure_cap=10**30)
+
+    def faults(state: prover.State, job: Any, event: Any) -> str:
+        return fault(replace(state, tariff=rich(state.tariff)), job, event)
+
+    patch.setattr(prover, "preflight", lambda order, tariff, now: quote(order, rich(tariff), now))
+    patch.setattr(prover, "_award_fault", faults)
+
+
+def forgetful_journal(patch: Patch) -> None:
+    """The newest record of a journal is lost."""
+    recover = Disk.recover
+
+    def losing(disk: Disk) -> list[Event]:
+        return recover(disk)[:-1]
+
+    patch.setattr(Disk, "recover", losing)
+
+
+def restless(patch: Patch) -> None:
+    """A verifier with a job is due at every instant."""
+    machine = verifier_node.MACHINE
+    due = Machine(machine.role, machine.transition, lambda state: 0 if state.jobs else None)
+    patch.setattr(verifier_node, "MACHINE", due)
+
+
+def careless_of_receipts(patch: Patch) -> None:
+    """Clients begin to keep a receipt and never end."""
+    perform = client_node.ClientNode.perform
+
+    def performing(
+        node: client_node.ClientNode,
+        effect: Effect,
+        done: Callable[..., None],
+        failed: Callable[[], None],
+    ) -> None:
+        if not isinstance(effect, KeepReceipt):
+            perform(node, effect, done, failed)
+
+    patch.setattr(client_node.ClientNode, "perform", performing)
+
+
+def broken_code(patch: Patch) -> None:
+    """A machine raises what nobody expects."""
+
+    def failing(_: Any, event: Event) -> Event:
+        if isinstance(event, ChainSettled):
+            raise KeyError("planted")
+        return event
+
+    _machine(patch, prover_node, failing)
+
+
+def drops_failed_locks(patch: Patch) -> None:
+    """An old bug: a lock that was reported as failed is given up, though it may land."""
+
+    def dropping(state: Any, job: Any, event: Event) -> Any:
+        return prover._drop_and_tell(state, job, refusals.LOCK_FAILED)
+
+    table: Any = prover.TABLE
+    patch.setitem(table, (prover.Phase.LOCKING, LockFailed), dropping)
+
+
+def deaf_to_reorgs(patch: Patch) -> None:
+    """An old bug: blocks that were acted on and are replaced are no news to the machines."""
+    patch.setattr(Shell, "undo", lambda node, event: None)
+
+
+BUGS: dict[str, Bug] = {
+    "a chain that loses money": Bug("SIM-1", Leaky),
+    "a chain that pays twice": Bug("SIM-2", Forgetful),
+    "a chain that takes every proof": Bug("SIM-3", Credulous),
+    "a chain that pays more than was signed": Bug("SIM-4", Generous),
+    "a chain that slashes who was in time": Bug("SIM-5", Greedy),
+    "a prover that gives up locks which land": Bug("SIM-5", plant=drops_failed_locks),
+    "a chain that never refunds": Bug("SIM-6", Stuck),
+    "a chain that settles nothing": Bug("SIM-7", Dead),
+    "a chain that robs in silence": Bug("SIM-8", Robbing),
+    "a journal that loses its newest record": Bug("SIM-9", plant=forgetful_journal),
+    "a prover that counts no debts": Bug("SIM-10", plant=reckless),
+    "a client that forgets whom it allows": Bug("SIM-11", plant=indiscreet),
+    "a verifier that is always due": Bug("SIM-12", plant=restless),
+    "a client that does not hear of its payment": Bug("SIM-13", plant=deaf_to_payments),
+    "a client that never ends an effect": Bug("SIM-14", plant=careless_of_receipts),
+    "a machine that raises": Bug("KeyError", plant=broken_code),
+}
+
+OLD_BUGS: dict[str, Callable[[Patch], None]] = {
+    "reorg-of-a-confirmed-settlement": deaf_to_reorgs,
+    "lock-that-failed-and-landed": drops_failed_locks,
+}
+"""Bugs that the swarm found, under the names of their files in tests/regressions."""
