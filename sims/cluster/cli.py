@@ -89,8 +89,8 @@ async def _until_signal(options: Options, note: Note) -> Report | None:
         async with trio.open_nursery() as nursery:
 
             async def watch() -> None:
-                async for _ in signals:
-                    note("stopping")
+                async for number in signals:
+                    note(f"{signal.Signals(number).name}: stopping")
                     nursery.cancel_scope.cancel()
 
             nursery.start_soon(watch)
