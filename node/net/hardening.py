@@ -98,6 +98,10 @@ class SafePubsub(Pubsub):
 
     gate: GossipGate
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._greeting: set[ID] = set()
+
     async def push_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
         try:
             await self._pass_on(msg_forwarder, msg)
@@ -127,12 +131,26 @@ class SafePubsub(Pubsub):
         await self.router.publish(forwarder, msg)
 
     async def _handle_new_peer(self, peer_id: ID) -> None:
+        # Two nodes that dial each other are two connections, and upstream greets the peer of both at once: the
+        # second queue takes the place of the first, whose sending task then waits for ever.
+        if peer_id in self._greeting:
+            return
+        self._greeting.add(peer_id)
+        try:
+            await self._greet(peer_id)
+        finally:
+            self._greeting.discard(peer_id)
+
+    async def _greet(self, peer_id: ID) -> None:
         # Upstream tells a new peer the topics of this moment and counts it among those to tell of later ones
         # only after that write: a topic subscribed in between would be hidden from the peer for good.
         told = set(self.topic_ids)
         await super()._handle_new_peer(peer_id)
         queue = self.peer_queues.get(peer_id)
         if queue is None:
+            return
+        if not self._peer_is_connected(peer_id):
+            self._handle_dead_peer(peer_id)  # it left while it was greeted, and nobody will say so again
             return
         for topic in set(self.topic_ids) - told:
             packet, announce = self._build_announce_rpc(topic, subscribe=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 import trio
+from libp2p.peer.id import ID
 from net_peers import Inbox, accept, connected, star, transport, until
 
 from node.net import Limits, Transport
@@ -116,31 +117,77 @@ async def test_a_message_is_seen_only_once_stored(nursery: trio.Nursery) -> None
     assert made.judge("peer", TOPIC, b"order", b"id2") is Passage.STOP
 
 
+def slow_greetings(one: Transport, monkeypatch: pytest.MonkeyPatch) -> tuple[trio.Event, trio.Event]:
+    """Hold every greeting back once it is written; return the events of the first one and of letting them go on."""
+    began, go_on = trio.Event(), trio.Event()
+    assert one._live is not None
+    host = one._live.pubsub.host
+    original = host.new_stream
+
+    async def new_stream(*arguments: object) -> object:
+        stream = await original(*arguments)  # type: ignore[arg-type]
+        write = stream.write
+
+        async def slow_write(data: bytes) -> None:
+            await write(data)
+            began.set()
+            await go_on.wait()
+
+        monkeypatch.setattr(stream, "write", slow_write)
+        return stream
+
+    monkeypatch.setattr(host, "new_stream", new_stream)
+    return began, go_on
+
+
+def senders() -> int:
+    """The tasks of this process that wait to send gossip to a peer."""
+    found, waiting = 0, [trio.lowlevel.current_root_task()]
+    while waiting:
+        if (task := waiting.pop()) is not None:
+            found += "handle_sending_messages" in task.name
+            waiting += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
+    return found
+
+
 async def test_a_topic_subscribed_while_a_peer_connects_is_not_hidden_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Upstream loses it when the subscription falls between its hello and its note of the peer."""
-    began, go_on = trio.Event(), trio.Event()
-
     async with transport() as one:
-        assert one._live is not None
-        pubsub = one._live.pubsub
-        original = pubsub.host.new_stream
-
-        async def new_stream(*arguments: object) -> object:
-            stream = await original(*arguments)  # type: ignore[arg-type]
-            write = stream.write
-
-            async def slow_write(data: bytes) -> None:
-                await write(data)
-                began.set()
-                await go_on.wait()
-
-            monkeypatch.setattr(stream, "write", slow_write)
-            return stream
-
-        monkeypatch.setattr(pubsub.host, "new_stream", new_stream)
+        began, go_on = slow_greetings(one, monkeypatch)
         async with transport(one.addresses[0]) as two:
             with trio.fail_after(20):
                 await began.wait()
             await one.subscribe(TOPIC, accept, Inbox())
             go_on.set()
             await until(lambda: listeners(two))
+
+
+async def test_a_peer_that_is_greeted_twice_leaves_no_task_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes that dial each other are connected twice; upstream forgets the queue of one greeting and its task."""
+    async with transport() as one:
+        began, go_on = slow_greetings(one, monkeypatch)
+        assert one._live is not None
+        pubsub = one._live.pubsub
+        async with transport(one.addresses[0]) as two:
+            with trio.fail_after(20):
+                await began.wait()
+            peer = ID.from_base58(two.peer_id)
+            pubsub.manager.run_task(pubsub._handle_new_peer_with_retry, peer)
+            await trio.sleep(0.2)
+            go_on.set()
+            await until(lambda: peer in pubsub.peers)
+        await until(lambda: two.peer_id not in connected(one))
+        await until(lambda: senders() == 0)
+
+
+async def test_a_peer_that_leaves_while_it_is_greeted_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with transport() as one:
+        began, go_on = slow_greetings(one, monkeypatch)
+        assert one._live is not None
+        pubsub = one._live.pubsub
+        async with transport(one.addresses[0]) as two:
+            with trio.fail_after(20):
+                await began.wait()
+        await until(lambda: two.peer_id not in connected(one))
+        go_on.set()
+        await until(lambda: senders() == 0 and ID.from_base58(two.peer_id) not in pubsub.peers)
