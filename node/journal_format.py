@@ -43,7 +43,8 @@ CREATE TABLE transactions (
     attempt INTEGER NOT NULL, call BLOB NOT NULL, raw BLOB NOT NULL, checksum INTEGER NOT NULL,
     done INTEGER NOT NULL DEFAULT 0, UNIQUE (key, attempt), UNIQUE (sender, nonce, attempt)) STRICT;
 """
-_UNWRITABLE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+_UNWRITABLE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY}
+"""What may pass: also a tool that holds the file for a while."""
 _CANNOT_READ = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS}
 
 

@@ -381,3 +381,15 @@ def test_what_cannot_be_written_is_said_to_be_so_and_leaves_no_transaction_open(
         journal.database.execute("PRAGMA query_only = OFF")
         journal.append("client", b"b", [])
         assert list(journal.events("client")) == [b"a", b"b"]
+
+
+def test_a_tool_that_holds_the_file_for_a_while_is_no_end(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j") as journal:
+        journal.database.execute("PRAGMA busy_timeout = 10")
+        with closing(sqlite3.connect(tmp_path / "j", isolation_level=None)) as tool:
+            tool.execute("BEGIN IMMEDIATE")
+            with pytest.raises(JournalFullError):
+                journal.append("client", b"a", [])
+            tool.execute("ROLLBACK")
+        journal.append("client", b"a", [])
+        assert list(journal.events("client")) == [b"a"]
