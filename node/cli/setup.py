@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -19,8 +20,10 @@ from node.chain_view import open_chain
 from node.cli.arguments import Session, fixed_bytes
 from node.cli.deploy import contract_findings
 from node.config import resolve, write_config
+from node.confine.confinement import expected
 from node.deployment_file import read_deployment, write_deployment
 from node.devnet.anvil import find_anvil
+from node.executor import pool_of
 from node.keystore import create_keystore, keystore_address
 from node.net import load_or_create
 from node.shutdown import only_error
@@ -100,7 +103,7 @@ def _deployment(path: Path) -> Deployment:
 
 
 def doctor(context: typer.Context) -> None:
-    """Check what this node needs: Python, disk, keystore, anvil, RPC and chain, contracts."""
+    """Check what this node needs: Python, disk, keystore, confined workers, anvil, RPC and chain, contracts."""
     session: Session = context.obj
     rows = [_checked(name, look, session) for name, look in _CHECKS.items()]
     session.output.table("proofmesh doctor", ["check", "", "detail"], [[n, _mark(s), d] for n, s, d in rows])
@@ -129,7 +132,7 @@ def _checked(name: str, look: Callable[[Session], str], session: Session) -> tup
     try:
         return name, "ok", look(session)
     except ProofmeshError as error:
-        optional = name == "anvil"
+        optional = name in ("anvil", "workers") and isinstance(error, ConfigError)
         return name, "missing" if optional else "failed", str(error)
     except BaseExceptionGroup as group:
         return name, "failed", str(only_error(group))
@@ -151,6 +154,23 @@ def _keystore(session: Session) -> str:
 
 def _anvil(session: Session) -> str:
     return str(find_anvil())
+
+
+def _workers(session: Session) -> str:
+    """Start one, as a bundle's audit would, and say what it has given up."""
+
+    async def look() -> None:
+        async with pool_of(session.settings(), session.folder(), 1) as pool:
+            await pool.run(os.getpid)
+
+    trio.run(look)
+    offered = expected()
+    if offered.files and offered.network_and_processes:
+        return "confined: no other files, no network, no processes"
+    raise ConfigError(
+        "Workers have limits on memory and time alone; a hostile bundle that takes one over could do more.",
+        remedy="Run this node on Linux 5.13 or later, on x86-64.",
+    )
 
 
 def _chain(session: Session) -> str:
@@ -178,6 +198,7 @@ _CHECKS: dict[str, Callable[[Session], str]] = {
     "python": _python,
     "data folder": _folder,
     "keystore": _keystore,
+    "workers": _workers,
     "anvil": _anvil,
     "chain": _chain,
     "contracts": _contracts,
