@@ -14,6 +14,7 @@ from eth_abi.abi import encode
 
 from contracts.abi import artifact as _artifact
 from contracts.abi import call_data, decode_result, decode_values, deployment_data
+from contracts.packing import pack_single
 from contracts.records import Advice, ModelRecord, OrderState, Program, Settlement, Status
 from protocol.hashing import keccak256
 from protocol.structs import Award, Order
@@ -79,8 +80,9 @@ def request_cancel(order: Order) -> bytes:
 
 
 def lock(order: Order, award: Award, signature: bytes) -> bytes:
-    """Call data of `lock(order, award, signature)`; only the award's prover can send it."""
-    return call_data("Escrow", "lock", order_tuple(order), award_tuple(award), signature)
+    """Call data of `lockPacked(packed)`; only the award's prover can send it. `lock(order, award, signature)` does
+    the same for twice the call data."""
+    return call_data("Escrow", "lockPacked", pack_single(order, award) + signature)
 
 
 def settle(settlement: Settlement) -> bytes:
@@ -94,8 +96,8 @@ def settle_voided(settlement: Settlement, locking: Award) -> bytes:
 
 
 def expire(order: Order, locking: Award) -> bytes:
-    """Call data of `expire(order, locking)`."""
-    return call_data("Escrow", "expire", order_tuple(order), award_tuple(locking))
+    """Call data of `expirePacked(packed)`, which does what `expire(order, locking)` does."""
+    return call_data("Escrow", "expirePacked", pack_single(order, locking))
 
 
 def balance_of(account: bytes) -> bytes:

@@ -230,15 +230,15 @@ class EscrowModel:
         """Everything but the proof."""
         life, order, award, locking = self._life(claim.order_hash), claim.order, claim.award, claim.locking
         _require_unfinished(life)
+        if locking is None and isinstance(life, LockedBy):  # its terms were good when it locked
+            _require(life.award == award, "LockedByAnotherAward")
+            _require(now <= max(award.promise_at, order.final_by), "FinalMissed")
+            self._publisher(order)
+            return
         _require_terms(claim.order_hash, order, award)
-        self._publisher(order)
         if locking is not None:
             _require_locked_by(life, locking)
             _require(now > locking.promise_at, "LockStillHolds")
-        elif isinstance(life, LockedBy):
-            _require(life.award == award, "LockedByAnotherAward")
-            _require(now <= max(award.promise_at, order.final_by), "FinalMissed")
-            return
         else:
             self._require_open(now, claim.order_hash)
         _require(now <= award.promise_at, "PromiseMissed")
@@ -247,6 +247,7 @@ class EscrowModel:
         if order.kind == OPEN_ORDER:
             _require(award.prover == award.payout, "ProverNotPayout")
             _require_ramp(now, order, award)
+        self._publisher(order)
         self._require_funds(order.token, order.client, self._debit(now, claim))
 
     def _debit(self, now: int, claim: Claim) -> int:

@@ -38,30 +38,30 @@ class Mutant:
 
 MUTANTS = (
     # Conservation (I1)
-    Mutant("src/Escrow.sol", "job.price - royalty);", "job.price);"),
-    Mutant("src/Escrow.sol", "job.burned = job.order.collateral - job.bounty;", "job.burned = job.order.collateral;"),
-    Mutant("src/Escrow.sol", "job.refunded = job.locking.price - job.price;", "job.refunded = 0;"),
-    Mutant("src/Escrow.sol", "_credit(order.token, order.client, job.refunded);", ""),
+    Mutant("src/Settling.sol", "uint256 paid = price - royalty;", "uint256 paid = price;"),
+    Mutant("src/Settling.sol", "uint256 burned = collateral - bounty;", "uint256 burned = collateral;"),
+    Mutant("src/Settling.sol", "uint256 refunded = job.locking.price - job.price;", "uint256 refunded = 0;"),
+    Mutant("src/Settling.sol", "_credit(order.token, order.client, refunded);", ""),
+    Mutant("src/Settling.sol", "_write(context.royalties);", ""),
+    Mutant("src/Settling.sol", "client == context.fees.account || client == context.royalties.account", "price == 0"),
+    Mutant("src/Vault.sol", "tally.amount = 0;", ""),
+    Mutant("src/Vault.sol", "place := keccak256(12, 40)", "place := keccak256(12, 20)"),
     Mutant("src/Vault.sol", "_totals[token] -= amount;", ""),
     # Proof (I2)
     Mutant("src/Groth16Batch.sol", "if (!_pairing(pairs, used)) revert", "if (used == 0) revert"),
     Mutant("src/Groth16Batch.sol", "challenge := shr(2, keccak256(0, 64))", "challenge := 1"),
     Mutant("src/Groth16Batch.sol", "if iszero(lt(value, order)) { outside := input }", ""),
     Mutant("src/Groth16Batch.sol", "for (uint256 i = 0; i < count; i++) {", "for (uint256 i = 1; i < count; i++) {"),
-    Mutant(
-        "src/Groth16.sol",
-        "if (!_onCurve(proof[0], proof[1]) || !_onCurve(proof[6], proof[7])) revert",
-        "if (P == 0) revert",
-    ),
+    Mutant("src/Groth16Batch.sol", "if (!onCurve) revert", "if (p == 0) revert"),
     Mutant("src/Typed.sol", "orderHash, payout, settler))) >> 8;", "orderHash, settler))) >> 8;"),
     # Once, and not both (I3, I4)
     Mutant(
-        "src/Escrow.sol",
+        "src/Orders.sol",
         "if (status == Status.Settled) return",
         "if (status == Status.Settled && orderHash == 0) return",
     ),
     Mutant(
-        "src/Escrow.sol",
+        "src/Orders.sol",
         "if (status == Status.Expired) return",
         "if (status == Status.Expired && orderHash == 0) return",
     ),
@@ -70,8 +70,8 @@ MUTANTS = (
     Mutant("src/Signatures.sol", "and(gt(returndatasize(), 31), eq(mload(0), magic))", "gt(returndatasize(), 31)"),
     Mutant("src/Escrow.sol", "if (msg.sender != award.prover) revert", "if (msg.sender == address(0)) revert"),
     Mutant("src/Escrow.sol", "if (msg.sender != locking.prover) revert", "if (msg.sender == address(0)) revert"),
-    Mutant("src/Escrow.sol", "if (job.award.prover != job.award.payout) {", "if (job.award.payout == address(0)) {"),
-    Mutant("src/Escrow.sol", "job.price = _priceOf(job.order);", ""),
+    Mutant("src/Settling.sol", "if (job.award.prover != job.award.payout) {", "if (job.award.payout == address(0)) {"),
+    Mutant("src/Settling.sol", "job.price = _priceOf(job.order);", ""),
     # Instants
     Mutant(
         "src/Escrow.sol",
@@ -83,9 +83,9 @@ MUTANTS = (
         "if (block.timestamp > award.lockBy) revert",
         "if (block.timestamp >= award.lockBy) revert",
     ),
-    Mutant("src/Escrow.sol", "if (block.timestamp <= until) return", "if (block.timestamp < until) return"),
+    Mutant("src/Settling.sol", "if (block.timestamp <= until) return", "if (block.timestamp < until) return"),
     Mutant(
-        "src/Escrow.sol",
+        "src/Settling.sol",
         "if (block.timestamp <= job.award.promiseAt) {",
         "if (block.timestamp < job.award.promiseAt) {",
     ),

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Batches as `settleBatch` takes them: packed, with a dictionary for words that come again. No I/O.
+"""Packed call data: batches whose jobs name their words in a pool, and single orders field by field. No I/O.
 
-The format is that of contracts/src/Packing.sol and of `_readPacked` in Escrow.sol.
+The two forms are those of contracts/src/Packing.sol.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from annotated_types import MaxLen
@@ -18,10 +17,41 @@ from protocol.eip712 import digest
 from protocol.structs import Award, Network, Order
 
 MAX_BATCH = 128
-"""Jobs that one transaction settles at most."""
-MAX_DICTIONARY = 127
+"""Jobs that one transaction settles at most; they have fewer words than indices of two bytes can name."""
 _PROOF_BYTES = 256
-_DICTIONARY_TAG = 128
+_WHOLE = ("input_commitment", "salt")
+"""Fields of an order that no two orders share: they stand in the job itself."""
+_ORDER_FIELDS = tuple(name for name in Order.model_fields if name not in _WHOLE)
+_AWARD_FIELDS = ("prover", "payout", "price", "promise_at", "lock_by")
+_RARE = {
+    "input_hash": 32,
+    "input_size": 8,
+    "parameters_hash": 32,
+    "price_floor": 16,
+    "ramp_start": 8,
+    "ramp_end": 8,
+    "consumer": 20,
+    "context": 32,
+}
+"""Fields of a single order that are mostly zero, with their bytes: left out together."""
+_COMMON = {
+    "client": 20,
+    "program_id": 32,
+    "model_id": 32,
+    "kind": 1,
+    "input_commitment": 32,
+    "token": 20,
+    "price_cap": 16,
+    "verifier_fee": 16,
+    "royalty_bps": 2,
+    "collateral": 16,
+    "promise_by": 8,
+    "final_by": 8,
+    "reply_key": 32,
+    "salt": 32,
+}
+_AWARD = {"bid_hash": 32, "prover": 20, "payout": 20, "price": 16, "promise_at": 8, "lock_by": 8}
+_HAS_RARE, _OTHER_COLLATERAL = 1, 2
 
 
 @dataclass(frozen=True)
@@ -55,25 +85,9 @@ def pack(jobs: Sequence[BatchJob]) -> bytes:
     """Return the packed jobs."""
     if len(jobs) > MAX_BATCH:
         raise ValueError(f"a batch holds {MAX_BATCH} jobs, not {len(jobs)}")
-    dictionary = _dictionary(jobs)
-    packed = bytearray([len(dictionary)])
-    for word in dictionary:
-        packed += word
-    packed.append(len(jobs))
-    places = {word: _DICTIONARY_TAG + place for place, word in enumerate(dictionary)}
-    for job in jobs:
-        settlement = job.settlement
-        packed.append(0 if job.locking is None else 1)
-        for word in _words(job):
-            packed += _packed_word(word, places)
-        packed += len(settlement.outputs).to_bytes(2, "big")
-        for output in settlement.outputs:
-            packed += _packed_word(output.to_bytes(32, "big"), places)
-        packed += len(settlement.signature).to_bytes(2, "big") + settlement.signature
-        if len(settlement.proof) != _PROOF_BYTES:
-            raise ValueError(f"a proof has {_PROOF_BYTES} bytes, not {len(settlement.proof)}")
-        packed += settlement.proof
-    return bytes(packed)
+    pool = _Pool()
+    packed = b"".join(_packed_job(job, pool) for job in jobs)
+    return pool.bytes() + bytes([len(jobs)]) + packed
 
 
 def unpack(network: Network, data: bytes) -> tuple[BatchJob, ...]:
@@ -83,71 +97,83 @@ def unpack(network: Network, data: bytes) -> tuple[BatchJob, ...]:
         ValueError: it is not what `pack` writes.
     """
     reader = _Reader(data)
+    reader.pool = [reader.take(32) for _ in range(reader.number(2))]
     jobs = tuple(_read_job(network, reader) for _ in range(reader.number(1)))
     if reader.rest:
         raise ValueError(f"{reader.rest} bytes follow the last job of a batch")
     return jobs
 
 
-def _words(job: BatchJob) -> Iterable[bytes]:
-    """The words of a job: order, award and locking award without the order's hash, settler."""
+def pack_single(order: Order, award: Award) -> bytes:
+    """Return an order and one of its awards as `lockPacked` and `expirePacked` read them.
+
+    Raises:
+        ValueError: a number needs more bytes than its field has.
+    """
+    rare = any(_number(getattr(order, name)) for name in _RARE)
+    other = order.collateral_token != order.token
+    packed = bytes([_HAS_RARE * rare + _OTHER_COLLATERAL * other]) + _flat(order, _COMMON)
+    packed += order.collateral_token if other else b""
+    return packed + (_flat(order, _RARE) if rare else b"") + _flat(award, _AWARD)
+
+
+class _Pool:
+    """Every word once, in the order of first use; the first is zero."""
+
+    def __init__(self) -> None:
+        self._places: dict[bytes, int] = {bytes(32): 0}
+
+    def index(self, value: bytes | int) -> bytes:
+        place = self._places.setdefault(_word(value), len(self._places))
+        return place.to_bytes(2, "big")
+
+    def bytes(self) -> bytes:
+        return len(self._places).to_bytes(2, "big") + b"".join(self._places)
+
+
+def _packed_job(job: BatchJob, pool: _Pool) -> bytes:
     settlement = job.settlement
-    yield from (_word(getattr(settlement.order, name)) for name in Order.model_fields)
-    for award in (settlement.award, job.locking):
-        if award is not None:
-            yield from (_word(getattr(award, name)) for name in _AWARD_FIELDS)
-    yield _word(settlement.settler)
+    order, signature = settlement.order, settlement.signature
+    if len(settlement.proof) != _PROOF_BYTES:
+        raise ValueError(f"a proof has {_PROOF_BYTES} bytes, not {len(settlement.proof)}")
+    packed = b"".join(pool.index(getattr(order, name)) for name in _ORDER_FIELDS)
+    packed += _indices(settlement.award, pool) + pool.index(settlement.settler)
+    packed += len(settlement.outputs).to_bytes(2, "big") + len(signature).to_bytes(2, "big")
+    packed += bytes([job.locking is not None])
+    packed += _word(order.input_commitment) + order.salt + settlement.award.bid_hash + settlement.proof
+    packed += b"".join(map(pool.index, settlement.outputs)) + signature
+    return packed + (b"" if job.locking is None else job.locking.bid_hash + _indices(job.locking, pool))
 
 
-_AWARD_FIELDS = tuple(name for name in Award.model_fields if name != "order_hash")
-
-
-def _word(value: bytes | int) -> bytes:
-    return value.to_bytes(32, "big") if isinstance(value, int) else value.rjust(32, b"\0")
-
-
-def _packed_word(word: bytes, places: dict[bytes, int]) -> bytes:
-    if word in places:
-        return bytes([places[word]])
-    short = word.lstrip(b"\0")
-    return bytes([len(short)]) + short
-
-
-def _dictionary(jobs: Sequence[BatchJob]) -> list[bytes]:
-    """The words that save most: a place costs 32 bytes once, and each use saves the word's own length."""
-    uses = Counter(word for job in jobs for word in _words(job))
-    saved = {word: (count * _cost(word) - _full_cost(word), word) for word, count in uses.items() if count > 1}
-    best = sorted((entry for entry in saved.values() if entry[0] > 0), reverse=True)
-    return [word for _, word in best[:MAX_DICTIONARY]]
-
-
-def _cost(word: bytes) -> int:
-    return 16 * sum(byte != 0 for byte in word.lstrip(b"\0")) + 4 * word.lstrip(b"\0").count(0)
-
-
-def _full_cost(word: bytes) -> int:
-    return 16 * sum(byte != 0 for byte in word) + 4 * word.count(0)
+def _indices(award: Award, pool: _Pool) -> bytes:
+    return b"".join(pool.index(getattr(award, name)) for name in _AWARD_FIELDS)
 
 
 def _read_job(network: Network, reader: _Reader) -> BatchJob:
-    voided = reader.number(1) == 1
-    order = Order.model_validate(reader.fields(Order, tuple(Order.model_fields)))
+    fields: dict[str, object] = {name: _value(Order, name, reader.word()) for name in _ORDER_FIELDS}
+    chosen = {name: _value(Award, name, reader.word()) for name in _AWARD_FIELDS}
+    settler = reader.word()[-20:]
+    outputs, length, voided = reader.number(2), reader.number(2), reader.number(1)
+    fields |= {"input_commitment": reader.number(32), "salt": reader.take(32)}
+    order = Order.model_validate(fields)
     order_hash = digest(network, order)
-    award = Award.model_validate({"order_hash": order_hash, **reader.fields(Award, _AWARD_FIELDS)})
+    award = Award.model_validate({"order_hash": order_hash, "bid_hash": reader.take(32), **chosen})
+    proof = reader.take(_PROOF_BYTES)
+    statement = tuple(int.from_bytes(reader.word(), "big") for _ in range(outputs))
+    signature = reader.take(length)
     locking = None
     if voided:
-        locking = Award.model_validate({"order_hash": order_hash, **reader.fields(Award, _AWARD_FIELDS)})
-    settler = reader.word()[-20:]
-    outputs = tuple(int.from_bytes(reader.word(), "big") for _ in range(reader.number(2)))
-    signature = reader.take(reader.number(2))
-    return BatchJob(Settlement(order, award, signature, reader.take(_PROOF_BYTES), outputs, settler), locking)
+        bid_hash = reader.take(32)
+        held = {name: _value(Award, name, reader.word()) for name in _AWARD_FIELDS}
+        locking = Award.model_validate({"order_hash": order_hash, "bid_hash": bid_hash, **held})
+    return BatchJob(Settlement(order, award, signature, proof, statement, settler), locking)
 
 
 class _Reader:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
-        self._dictionary = [self.take(32) for _ in range(self.number(1))]
+        self.pool: list[bytes] = []
 
     @property
     def rest(self) -> int:
@@ -164,19 +190,11 @@ class _Reader:
         return int.from_bytes(self.take(size), "big")
 
     def word(self) -> bytes:
-        tag = self.number(1)
-        if tag >= _DICTIONARY_TAG:
-            try:
-                return self._dictionary[tag - _DICTIONARY_TAG]
-            except IndexError:
-                raise ValueError(f"a batch has no word {tag - _DICTIONARY_TAG} in its dictionary") from None
-        if tag > 32:
-            raise ValueError(f"a word has {tag} bytes")
-        return self.take(tag).rjust(32, b"\0")
-
-    def fields(self, kind: type[Order] | type[Award], names: Sequence[str]) -> dict[str, object]:
-        """Return the fields of a struct, by the types of the model."""
-        return {name: _value(kind, name, self.word()) for name in names}
+        """The word of the pool that the next index names."""
+        index = self.number(2)
+        if index >= len(self.pool):
+            raise ValueError(f"a batch has no word {index} in its pool")
+        return self.pool[index]
 
 
 def _value(kind: type[Order] | type[Award], name: str, word: bytes) -> object:
@@ -187,3 +205,18 @@ def _value(kind: type[Order] | type[Award], name: str, word: bytes) -> object:
     if any(word[: 32 - size]):
         raise ValueError(f"{name} has more than {size} bytes")
     return word[32 - size :]
+
+
+def _word(value: bytes | int) -> bytes:
+    return value.to_bytes(32, "big") if isinstance(value, int) else value.rjust(32, b"\0")
+
+
+def _number(value: bytes | int) -> int:
+    return value if isinstance(value, int) else int.from_bytes(value, "big")
+
+
+def _flat(struct: Order | Award, fields: dict[str, int]) -> bytes:
+    try:
+        return b"".join(_number(getattr(struct, name)).to_bytes(size, "big") for name, size in fields.items())
+    except OverflowError:
+        raise ValueError("a number is too large for its field") from None

@@ -21,23 +21,19 @@ def decode_payment(data: bytes) -> tuple[Payment, tuple[int, ...]]:
         ValueError: the data is not a packed payment.
     """
     reader = _Reader(data)
-    award_hash, statement_hash = reader.take(_WORD), reader.take(_WORD)
     flags, royalty_bps = reader.number(1), reader.number(2)
     how, to_settler = How(flags & 3), bool(flags & 4)
     prover, payout, settler, publisher = (reader.take(20) for _ in range(4))
-    model_id = reader.take(_WORD)
     price, verifier_fee, collateral = (reader.number(16) for _ in range(3))
     locked_prover = {How.DIRECT: ZERO_ADDRESS}.get(how, prover)
     debited, refunded = (price + verifier_fee if how is How.DIRECT else 0), 0
     if how is How.VOIDED:
         locked_prover, locked_price = reader.take(20), reader.number(16)
         debited, refunded = max(0, price - locked_price), max(0, locked_price - price)
-    token, collateral_token = reader.currencies() if flags & 8 else (ZERO_ADDRESS, ZERO_ADDRESS)
+    token, collateral_token = reader.currencies(flags)
     missed = how in (How.LATE, How.VOIDED)
     bounty = collateral // BOUNTY_DIVISOR if missed else 0
     payment = Payment(
-        award_hash=award_hash,
-        statement_hash=statement_hash,
         prover=prover,
         payout=payout,
         settler=settler,
@@ -54,7 +50,6 @@ def decode_payment(data: bytes) -> tuple[Payment, tuple[int, ...]]:
         burned=collateral - bounty if missed else 0,
         token=token,
         collateral_token=collateral_token,
-        model_id=model_id,
     )
     return payment, reader.words()
 
@@ -78,10 +73,11 @@ def decode_lock(order_hash: bytes, prover: bytes, data: bytes) -> LockTerms:
         ValueError: the data is not packed terms.
     """
     reader = _Reader(data)
-    award_hash, bid_hash, payout = reader.take(_WORD), reader.take(_WORD), reader.take(20)
+    award_hash, bid_hash = reader.take(_WORD), reader.take(_WORD)
+    flags, payout = reader.number(1), reader.take(20)
     price, promise_at, lock_by = reader.number(16), reader.number(8), reader.number(8)
     verifier_fee, collateral = reader.number(16), reader.number(16)
-    token, collateral_token = reader.currencies() if reader.rest else (ZERO_ADDRESS, ZERO_ADDRESS)
+    token, collateral_token = reader.currencies(flags)
     award = Award(
         order_hash=order_hash,
         bid_hash=bid_hash,
@@ -109,15 +105,12 @@ class _Reader:
     def number(self, size: int) -> int:
         return int.from_bytes(self.take(size), "big")
 
-    @property
-    def rest(self) -> int:
-        """Bytes that are left."""
-        return len(self._data) - self._at
-
-    def currencies(self) -> tuple[bytes, bytes]:
-        """Return token and collateral token."""
-        return self.take(20), self.take(20)
+    def currencies(self, flags: int) -> tuple[bytes, bytes]:
+        """Return token and collateral token: ETH and the same one, if the flags do not say that others follow."""
+        token = self.take(20) if flags & 8 else ZERO_ADDRESS
+        return token, self.take(20) if flags & 16 else token
 
     def words(self) -> tuple[int, ...]:
         """Return what is left, as words."""
-        return tuple(self.number(_WORD) for _ in range((self.rest + _WORD - 1) // _WORD))
+        left = len(self._data) - self._at
+        return tuple(self.number(_WORD) for _ in range((left + _WORD - 1) // _WORD))

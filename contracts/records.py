@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from protocol.scalars import ZERO_ADDRESS, ZERO_HASH
+from protocol.scalars import ZERO_ADDRESS
 from protocol.structs import Award, Order
 
 
@@ -26,8 +26,6 @@ class Settlement:
 class Payment:
     """Where the money of one settlement went, in wei or the units of its tokens (zero is ETH)."""
 
-    award_hash: bytes
-    statement_hash: bytes
     prover: bytes
     payout: bytes
     settler: bytes
@@ -44,7 +42,6 @@ class Payment:
     burned: int
     token: bytes = ZERO_ADDRESS
     collateral_token: bytes = ZERO_ADDRESS
-    model_id: bytes = ZERO_HASH
 
 
 class How(IntEnum):

@@ -15,15 +15,30 @@ import {Groth16} from "./Groth16.sol";
 ///
 /// The challenges come from a hash of exactly what enters the check: the number of claims, their ids, the
 /// hashes of their keys, every public input and every point. Nothing may be left out after hashing: who can
-/// choose a subset afterwards finds bad proofs that cancel (docs/SECURITY.md, subset sum).
+/// choose a subset afterwards finds bad proofs that cancel (docs/SECURITY.md, subset sum). The first one is 1:
+/// the equations were divided by it, which saves two multiplications and gives nobody a choice.
 library Groth16Batch {
     struct Program {
         uint256[] key;
         bytes32 keyHash;
         /// w_j; the first is s, the weight of IC_0 and of alpha.
         uint256[] weights;
+        /// The sum of r_i C_i, and behind it room for the next r_i C_i, as the precompile for additions takes them.
         uint256 cx;
         uint256 cy;
+        uint256 nextX;
+        uint256 nextY;
+        /// What alpha is multiplied by: s, with that of the programs that share alpha and beta.
+        uint256 alphaWeight;
+        bool used;
+    }
+
+    /// One proof to be checked.
+    struct Claim {
+        Program program;
+        uint256[] inputs;
+        /// Its place in the call data.
+        uint256 proofAt;
     }
 
     struct Batch {
@@ -31,19 +46,30 @@ library Groth16Batch {
         Program[] programs;
         uint256 programCount;
         uint256 count;
-        /// Per claim: its program, its public inputs, the proof's place in the call data, its hash.
-        Program[] programOf;
-        uint256[][] inputsOf;
-        uint256[] proofAt;
+        Claim[] claims;
+        /// Per claim the hash of what enters the check.
         uint256[] leaves;
     }
 
     function empty(uint256 capacity) internal pure returns (Batch memory batch) {
-        batch.programs = _references(capacity);
-        batch.programOf = _references(capacity);
-        batch.inputsOf = new uint256[][](capacity);
-        batch.proofAt = new uint256[](capacity);
-        batch.leaves = new uint256[](capacity);
+        Program[] memory programs;
+        Claim[] memory claims;
+        uint256[] memory leaves;
+        assembly ("memory-safe") {
+            // References and numbers that are set before they are read; a claim is three words.
+            let room := shl(5, add(capacity, 1))
+            programs := mload(0x40)
+            mstore(programs, capacity)
+            leaves := add(programs, room)
+            mstore(leaves, capacity)
+            claims := add(leaves, room)
+            mstore(claims, capacity)
+            mstore(0x40, add(claims, add(room, mul(96, capacity))))
+            for { let i := 0 } lt(i, capacity) { i := add(i, 1) } {
+                mstore(add(claims, shl(5, add(i, 1))), add(claims, add(room, mul(96, i))))
+            }
+        }
+        (batch.programs, batch.claims, batch.leaves) = (programs, claims, leaves);
     }
 
     function load(address keyPointer) internal view returns (Program memory program) {
@@ -63,36 +89,44 @@ library Groth16Batch {
         if (inputs.length + 1 != program.weights.length) {
             revert Groth16.WrongInputCount(inputs.length, program.weights.length - 1);
         }
-        bytes32 leaf;
+        uint256 hashed;
         assembly ("memory-safe") {
-            let hashed := mload(0x40)
-            let size := shl(5, mload(inputs))
+            hashed := mload(0x40)
             mstore(hashed, id)
             mstore(add(hashed, 32), mload(add(program, 32)))
             calldatacopy(add(hashed, 64), proofAt, 256)
-            mcopy(add(hashed, 320), add(inputs, 32), size)
-            leaf := keccak256(hashed, add(320, size))
+            mcopy(add(hashed, 320), add(inputs, 32), shl(5, mload(inputs)))
         }
-        _remember(batch, program);
+        _requireProof(hashed + 64);
+        if (!program.used) {
+            program.used = true;
+            batch.programs[batch.programCount++] = program;
+        }
         uint256 index = batch.count++;
-        batch.programOf[index] = program;
-        batch.inputsOf[index] = inputs;
-        batch.proofAt[index] = proofAt;
-        batch.leaves[index] = uint256(leaf);
+        Claim memory claim = batch.claims[index];
+        (claim.program, claim.inputs, claim.proofAt) = (program, inputs, proofAt);
+        uint256[] memory leaves = batch.leaves;
+        assembly ("memory-safe") {
+            // `batch.claims[index]` has checked the index.
+            mstore(add(leaves, shl(5, add(index, 1))), keccak256(hashed, add(320, shl(5, mload(inputs)))))
+        }
     }
 
     /// Reverts unless every claim holds.
     function verify(Batch memory batch) internal view {
         uint256 count = batch.count;
         bytes32 seed = _seed(batch.leaves, count);
-        uint256[] memory pairs = new uint256[](6 * count + 18 * batch.programCount);
-        uint256[8] memory proof;
+        uint256[] memory pairs = _pairs(6 * count + 18 * batch.programCount);
+        bool done = true;
         for (uint256 i = 0; i < count; i++) {
+            Claim memory claim = batch.claims[i];
             uint256 challenge = _challenge(seed, i);
-            _readProof(batch.proofAt[i], proof);
-            _addProof(batch.programOf[i], proof, challenge, pairs, 6 * i);
-            _addInputs(batch.programOf[i], batch.inputsOf[i], challenge);
+            done = _addProof(claim, challenge, pairs, 192 * i) && done;
+            _addInputs(claim.program.weights, claim.inputs, challenge);
         }
+        // The points are on the curve, so no multiplication fails but for want of gas.
+        if (!done) revert Groth16.ProofInvalid();
+        _shareAlphas(batch);
         uint256 used = 6 * count;
         for (uint256 k = 0; k < batch.programCount; k++) {
             used = _addKey(batch.programs[k], pairs, 6 * count, used);
@@ -100,30 +134,80 @@ library Groth16Batch {
         if (!_pairing(pairs, used)) revert Groth16.ProofInvalid();
     }
 
-    /// The pair (-r A, B), and r C into the program's sum.
-    function _addProof(
-        Program memory program,
-        uint256[8] memory proof,
-        uint256 r,
-        uint256[] memory pairs,
-        uint256 place
-    ) private view {
-        Groth16.requireProof(proof);
-        (uint256 x, uint256 y) = Groth16.multiply(proof[0], proof[1], r);
-        y = Groth16.P - y; // r is not zero and A not infinity, so y is not zero either, or the check fails
+    /// Coordinates below p, and A and C on the curve: the precompiles would burn all gas of the call before
+    /// they refuse. B is left to the pairing, which also checks its subgroup. As in Groth16.requireProof; the
+    /// proof lies at `proof` in memory.
+    function _requireProof(uint256 proof) private pure {
+        uint256 p = Groth16.P;
+        bool inField;
+        bool onCurve;
         assembly ("memory-safe") {
-            // `verify` has made room for six words at `place`.
-            let pair := add(add(pairs, 32), shl(5, place))
-            mstore(pair, x)
-            mstore(add(pair, 32), y)
-            mcopy(add(pair, 64), add(proof, 64), 128)
+            let ax := mload(proof)
+            let ay := mload(add(proof, 32))
+            let cx := mload(add(proof, 192))
+            let cy := mload(add(proof, 224))
+            inField := and(
+                and(and(lt(ax, p), lt(ay, p)), and(lt(cx, p), lt(cy, p))),
+                and(
+                    and(lt(mload(add(proof, 64)), p), lt(mload(add(proof, 96)), p)),
+                    and(lt(mload(add(proof, 128)), p), lt(mload(add(proof, 160)), p))
+                )
+            )
+            // y^2 = x^3 + 3, which infinity (0, 0) does not satisfy.
+            onCurve := and(
+                eq(mulmod(ay, ay, p), addmod(mulmod(mulmod(ax, ax, p), ax, p), 3, p)),
+                eq(mulmod(cy, cy, p), addmod(mulmod(mulmod(cx, cx, p), cx, p), 3, p))
+            )
         }
-        (x, y) = Groth16.multiply(proof[6], proof[7], r);
-        (program.cx, program.cy) = Groth16.add(program.cx, program.cy, x, y);
+        if (!inField) _revertOutside(proof);
+        if (!onCurve) revert Groth16.ProofInvalid();
     }
 
-    function _addInputs(Program memory program, uint256[] memory inputs, uint256 r) private pure {
-        uint256[] memory weights = program.weights;
+    /// Names the first word of a proof that is no coordinate.
+    function _revertOutside(uint256 proof) private pure {
+        for (uint256 i = 0; i < 8; i++) {
+            uint256 word;
+            assembly ("memory-safe") {
+                word := mload(add(proof, shl(5, i)))
+            }
+            if (word >= Groth16.P) revert Groth16.ProofNotInField(i);
+        }
+    }
+
+    /// The pair (-r A, B) at `place` bytes, and r C into the program's sum.
+    function _addProof(Claim memory claim, uint256 r, uint256[] memory pairs, uint256 place)
+        private
+        view
+        returns (bool done)
+    {
+        Program memory program = claim.program;
+        uint256 proofAt = claim.proofAt;
+        uint256 p = Groth16.P;
+        assembly ("memory-safe") {
+            // `verify` has made room for six words at `place`, and there is a word for `r` behind the pairs.
+            let pair := add(add(pairs, 32), place)
+            let product := mload(0x40)
+            calldatacopy(product, proofAt, 64)
+            mstore(add(product, 64), r)
+            done := 1
+            // r is 1: the point itself
+            switch r
+            case 1 { calldatacopy(pair, proofAt, 64) }
+            default { done := staticcall(gas(), 7, product, 96, pair, 64) }
+            // r is not zero and A not infinity, so y is not zero either, or the check fails.
+            let y := add(pair, 32)
+            mstore(y, sub(p, mload(y)))
+            calldatacopy(add(pair, 64), add(proofAt, 64), 128)
+            calldatacopy(product, add(proofAt, 192), 64)
+            let sum := add(program, 96)
+            switch r
+            case 1 { calldatacopy(add(sum, 64), add(proofAt, 192), 64) }
+            default { done := and(done, staticcall(gas(), 7, product, 96, add(sum, 64), 64)) }
+            done := and(done, staticcall(gas(), 6, sum, 128, sum, 64))
+        }
+    }
+
+    function _addInputs(uint256[] memory weights, uint256[] memory inputs, uint256 r) private pure {
         uint256 order = Groth16.R;
         uint256 outside;
         assembly ("memory-safe") {
@@ -144,14 +228,36 @@ library Groth16Batch {
         if (outside != 0) revert Groth16.InputNotInField(outside - 1);
     }
 
+    /// Programs of one phase 1 have the same alpha and beta: their weights are added up, and alpha is
+    /// multiplied once, in the name of the first of them.
+    function _shareAlphas(Batch memory batch) private pure {
+        for (uint256 k = 0; k < batch.programCount; k++) {
+            Program memory program = batch.programs[k];
+            uint256 first = 0;
+            while (first < k && !_sameAlpha(batch.programs[first].key, program.key)) first++;
+            Program memory named = batch.programs[first];
+            named.alphaWeight = addmod(named.alphaWeight, program.weights[0], Groth16.R);
+        }
+    }
+
+    /// Alpha (2 words) and beta (4) are the head of a key.
+    function _sameAlpha(uint256[] memory one, uint256[] memory other) private pure returns (bool same) {
+        assembly ("memory-safe") {
+            same := eq(keccak256(add(one, 32), 192), keccak256(add(other, 32), 192))
+        }
+    }
+
     function _addKey(Program memory program, uint256[] memory pairs, uint256 from, uint256 used)
         private
         view
         returns (uint256)
     {
         uint256[] memory key = program.key;
-        (uint256 x, uint256 y) = Groth16.multiply(key[0], key[1], program.weights[0]);
-        used = _addPair(pairs, from, used, x, y, key, Groth16.BETA);
+        (uint256 x, uint256 y) = (0, 0);
+        if (program.alphaWeight != 0) {
+            (x, y) = Groth16.multiply(key[0], key[1], program.alphaWeight);
+            used = _addPair(pairs, from, used, x, y, key, Groth16.BETA);
+        }
         (x, y) = Groth16.inputSum(key, program.weights);
         used = _addPair(pairs, from, used, x, y, key, Groth16.GAMMA);
         return _addPair(pairs, from, used, program.cx, program.cy, key, Groth16.DELTA);
@@ -207,6 +313,7 @@ library Groth16Batch {
 
     /// 254 bits: as many as the group's order has, so no subset of claims is small enough to search.
     function _challenge(bytes32 seed, uint256 index) private pure returns (uint256 challenge) {
+        if (index == 0) return 1;
         assembly ("memory-safe") {
             mstore(0, seed)
             mstore(32, index)
@@ -214,33 +321,12 @@ library Groth16Batch {
         }
     }
 
-    function _readProof(uint256 proofAt, uint256[8] memory proof) private pure {
+    /// Words that are set before they are read.
+    function _pairs(uint256 words) private pure returns (uint256[] memory pairs) {
         assembly ("memory-safe") {
-            calldatacopy(proof, proofAt, 256)
-        }
-    }
-
-    function _remember(Batch memory batch, Program memory program) private pure {
-        uint256 known = batch.programCount;
-        for (uint256 i = 0; i < known; i++) {
-            if (_same(batch.programs[i], program)) return;
-        }
-        batch.programs[known] = program;
-        batch.programCount = known + 1;
-    }
-
-    function _same(Program memory one, Program memory other) private pure returns (bool same) {
-        assembly ("memory-safe") {
-            same := eq(one, other)
-        }
-    }
-
-    /// `new Program[](n)` would also make n empty programs; here each is set before it is read.
-    function _references(uint256 capacity) private pure returns (Program[] memory list) {
-        assembly ("memory-safe") {
-            list := mload(0x40)
-            mstore(list, capacity)
-            mstore(0x40, add(list, shl(5, add(capacity, 1))))
+            pairs := mload(0x40)
+            mstore(pairs, words)
+            mstore(0x40, add(pairs, shl(5, add(words, 1))))
         }
     }
 }

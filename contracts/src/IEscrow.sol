@@ -16,16 +16,17 @@ interface IEscrow {
     /// A contract posted an open order; its parts are those of the order whose hash it is.
     event Submitted(bytes32 indexed orderHash, address indexed client, Order order);
     event CancelRequested(bytes32 indexed orderHash, address indexed client, uint64 effectiveAt);
-    /// `terms`, packed: award hash, bid hash (32 each), payout (20), price (16), promiseAt, lockBy (8 each),
-    /// verifier fee, collateral (16 each), then what both are paid in (20 each, left out if both are ETH).
+    /// `terms`, packed: award hash, bid hash (32 each), flags (1: bit 3 if the price is not in ETH, bit 4 if the
+    /// collateral is of another token), payout (20), price (16), promiseAt, lockBy (8 each), verifier fee, collateral
+    /// (16 each); if bit 3, the token; if bit 4, the collateral's token (20 each).
     event Locked(
         bytes32 indexed orderHash, address indexed client, address indexed prover, bytes terms
     );
-    /// `payment`, packed: award hash (32), statement hash (32), flags (1: bits 0-1 are `How`, bit 2 is set
-    /// if the fee went to the settler), royalty in basis points (2), prover, payout, settler, publisher
-    /// (20 each), model (32), price, verifier fee, collateral (16 each); if voided, the prover (20) and the price (16)
-    /// of the lock; if flag bit 3 is set, token and collateral token (20 each), which are else both ETH;
-    /// then the outputs (32 each). contracts/payments.py reads it.
+    /// `payment`, packed: flags (1: bits 0-1 are `How`, bit 2 is set if the fee went to the settler, bits 3 and 4 as
+    /// in `terms`), royalty in basis points (2), prover, payout, settler, publisher (20 each), price, verifier fee,
+    /// collateral (16 each); if voided, the prover (20) and the price (16) of the lock; if bit 3, the token; if bit 4,
+    /// the collateral's token (20 each); then the outputs (32 each). Award, model and proof are in the call data.
+    /// contracts/payments.py reads it.
     event Settled(
         bytes32 indexed orderHash, bytes32 indexed programId, address indexed client, bytes payment
     );
@@ -118,12 +119,14 @@ interface IEscrow {
     function submit(Order calldata order) external returns (bytes32 orderHash);
     function requestCancel(Order calldata order) external;
     function lock(Order calldata order, Award calldata award, bytes calldata signature) external;
+    function lockPacked(bytes calldata packed) external;
     function settle(Settlement calldata s) external;
     function settleVoided(Settlement calldata s, Award calldata locking) external;
     function settleBatch(bytes calldata packed) external returns (bytes4[] memory refusals);
     function release(Order calldata order, Award calldata locking) external;
     function claim(Order calldata order, uint256[] calldata inputs) external;
     function expire(Order calldata order, Award calldata locking) external;
+    function expirePacked(bytes calldata packed) external;
 
     function balanceOf(address account) external view returns (uint256);
     function tokenBalanceOf(address token, address account) external view returns (uint256);

@@ -40,7 +40,7 @@ abstract contract Terms is Typed {
     function _termsRefusal(Order memory order, Award memory award, bytes32 orderHash)
         internal
         pure
-        returns (bytes memory)
+        returns (bytes memory refusal)
     {
         if (!_isClean(order) || !_isClean(award)) return _refuse(OrderMalformed.selector);
         if (order.kind > OPEN_ORDER) return _refuse(UnsupportedKind.selector, order.kind);
@@ -63,7 +63,6 @@ abstract contract Terms is Typed {
         if (order.kind == OPEN_ORDER && (order.priceFloor > order.priceCap || order.rampStart > order.rampEnd)) {
             return _refuse(RampMalformed.selector);
         }
-        return "";
     }
 
     /// What an open order costs now: it rises evenly from the floor to the cap.
@@ -75,13 +74,12 @@ abstract contract Terms is Typed {
     }
 
     /// Whether an open order costs at least what its award asks; its ramp may not have begun.
-    function _rampRefusal(Order memory order, Award memory award) internal view returns (bytes memory) {
+    function _rampRefusal(Order memory order, Award memory award) internal view returns (bytes memory refusal) {
         if (block.timestamp < order.rampStart) {
             return _refuse(RampNotStarted.selector, order.rampStart);
         }
         uint256 price = _priceOf(order);
         if (award.price > price) return _refuse(PriceNotReached.selector, award.price, price);
-        return "";
     }
 
     function _newCache() internal pure returns (Cache memory cache) {
@@ -114,13 +112,23 @@ abstract contract Terms is Typed {
     }
 
     function _find(Cache memory cache, bytes32 programId, bytes32 modelId) private pure returns (uint256 index) {
-        for (index = 0; index < cache.count; index++) {
-            if (cache.pairs[index].programId == programId && cache.pairs[index].modelId == modelId) break;
+        uint256 count = cache.count;
+        Registered[] memory pairs = cache.pairs;
+        assembly ("memory-safe") {
+            for { let at := add(pairs, 32) } lt(index, count) { at := add(at, 32) } {
+                let pair := mload(at)
+                if and(eq(mload(pair), programId), eq(mload(add(pair, 32)), modelId)) { break }
+                index := add(index, 1)
+            }
         }
     }
 
     /// Reads a pair into the cache, behind the last one.
-    function _load(Cache memory cache, bytes32 programId, bytes32 modelId) private view returns (bytes memory) {
+    function _load(Cache memory cache, bytes32 programId, bytes32 modelId)
+        private
+        view
+        returns (bytes memory refusal)
+    {
         Registered memory found;
         (found.programId, found.modelId) = (programId, modelId);
         (uint8 proofSystem, bool dev, address keyPointer) = registry.keyOf(programId);
@@ -135,6 +143,5 @@ abstract contract Terms is Typed {
         while (same < cache.count && cache.pairs[same].programId != programId) same++;
         found.program = same < cache.count ? cache.pairs[same].program : Groth16Batch.load(keyPointer);
         cache.pairs[cache.count] = found;
-        return "";
     }
 }

@@ -69,12 +69,6 @@ struct Job {
     address publisher;
     How how;
     uint256 price;
-    uint256 debited;
-    uint256 refunded;
-    uint256 collateralReturned;
-    uint256 bounty;
-    uint256 burned;
-    address lockedProver;
 }
 
 /// Out of what a settlement is paid.

@@ -17,10 +17,16 @@ abstract contract Vault is Refusals, ReentrancyGuardTransient {
         uint64 availableAt;
     }
 
+    /// Credits of one account that come one after another, written to its balance once.
+    struct Tally {
+        address token;
+        address account;
+        uint256 amount;
+    }
+
     /// Seconds between asking for a withdrawal or a cancel and its effect.
     uint64 public immutable withdrawalDelay;
 
-    mapping(address token => mapping(address account => uint256)) private _balances;
     mapping(address token => mapping(address account => Withdrawal)) private _withdrawals;
     /// Everything that the Escrow owes: balances and locks.
     mapping(address token => uint256) private _totals;
@@ -84,11 +90,11 @@ abstract contract Vault is Refusals, ReentrancyGuardTransient {
     // --- views -----------------------------------------------------------------------------------
 
     function balanceOf(address account) external view returns (uint256) {
-        return _balances[ETH][account];
+        return _balance(ETH, account);
     }
 
     function tokenBalanceOf(address token, address account) external view returns (uint256) {
-        return _balances[token][account];
+        return _balance(token, account);
     }
 
     function pendingWithdrawalOf(address account) external view returns (uint128 amount, uint64 availableAt) {
@@ -113,19 +119,63 @@ abstract contract Vault is Refusals, ReentrancyGuardTransient {
 
     // --- inside ----------------------------------------------------------------------------------
 
-    function _fundsRefusal(address token, address account, uint256 amount) internal view returns (bytes memory) {
-        uint256 balance = _balances[token][account];
-        if (amount <= balance) return "";
-        return _refuse(InsufficientBalance.selector, account, balance, amount);
+    function _fundsRefusal(address token, address account, uint256 amount) internal view returns (bytes memory refusal) {
+        uint256 balance = _balance(token, account);
+        if (amount > balance) return _refuse(InsufficientBalance.selector, account, balance, amount);
     }
 
+    /// Cannot overflow: no balance is above the total (I1), which is checked where money comes in.
     function _credit(address token, address account, uint256 amount) internal {
-        if (amount != 0) _balances[token][account] += amount;
+        if (amount == 0) return;
+        bytes32 place = _place(token, account);
+        assembly ("memory-safe") {
+            sstore(place, add(sload(place), amount))
+        }
     }
 
     /// The caller has made sure that the balance is enough; otherwise it reverts.
     function _debit(address token, address account, uint256 amount) internal {
-        if (amount != 0) _balances[token][account] -= amount;
+        if (amount == 0) return;
+        bytes32 place = _place(token, account);
+        uint256 had;
+        assembly ("memory-safe") {
+            had := sload(place)
+        }
+        had -= amount;
+        assembly ("memory-safe") {
+            sstore(place, had)
+        }
+    }
+
+    /// Credits now or with the next credit of another account; whoever asks for that balance writes it first.
+    function _tally(Tally memory tally, address token, address account, uint256 amount) internal {
+        if (tally.account != account || tally.token != token) {
+            _write(tally);
+            (tally.token, tally.account) = (token, account);
+        }
+        tally.amount += amount;
+    }
+
+    function _write(Tally memory tally) internal {
+        _credit(tally.token, tally.account, tally.amount);
+        tally.amount = 0;
+    }
+
+    function _balance(address token, address account) internal view returns (uint256 amount) {
+        bytes32 place = _place(token, account);
+        assembly ("memory-safe") {
+            amount := sload(place)
+        }
+    }
+
+    /// A balance lies at the hash of 40 bytes, token and account: one hash, where a mapping of mappings takes two. No
+    /// other place of this contract's storage is a hash of 40 bytes.
+    function _place(address token, address account) private pure returns (bytes32 place) {
+        assembly ("memory-safe") {
+            mstore(20, account)
+            mstore(0, token)
+            place := keccak256(12, 40)
+        }
     }
 
     function _amount(uint256 amount) internal pure returns (uint128) {
@@ -145,7 +195,7 @@ abstract contract Vault is Refusals, ReentrancyGuardTransient {
     }
 
     function _requestWithdraw(address token, uint256 amount) private returns (uint64 availableAt) {
-        uint256 balance = _balances[token][msg.sender];
+        uint256 balance = _balance(token, msg.sender);
         if (amount > balance) revert InsufficientBalance(msg.sender, balance, amount);
         availableAt = uint64(block.timestamp) + withdrawalDelay;
         if (amount == 0) {
@@ -165,10 +215,10 @@ abstract contract Vault is Refusals, ReentrancyGuardTransient {
         Withdrawal memory pending = _withdrawals[token][msg.sender];
         if (pending.amount == 0) revert NoWithdrawalRequested();
         if (block.timestamp < pending.availableAt) revert WithdrawalNotReady(pending.availableAt);
-        uint256 balance = _balances[token][msg.sender];
+        uint256 balance = _balance(token, msg.sender);
         amount = pending.amount < balance ? pending.amount : balance;
         delete _withdrawals[token][msg.sender];
-        _balances[token][msg.sender] = balance - amount;
+        _debit(token, msg.sender, amount);
         _totals[token] -= amount;
     }
 }

@@ -3,8 +3,7 @@ pragma solidity ^0.8.28;
 
 import {Groth16} from "../src/Groth16.sol";
 import {IEscrow} from "../src/IEscrow.sol";
-import {Packing} from "../src/Packing.sol";
-import {Award, Order, Settlement, Status} from "../src/Types.sol";
+import {Award, ModelRecord, Order, Settlement, Status} from "../src/Types.sol";
 import {Market} from "./Market.sol";
 
 /// The branches of settleBatch in Escrow.tree, with fuzzed choices.
@@ -86,6 +85,33 @@ contract BatchTest is Market {
         }
     }
 
+    /// Each job sees what the ones before it paid, also the fee and the royalty, which are written late.
+    function testFuzz_settleBatch_WhatOneJobEarnsPaysForTheNext(bool byRoyalty) external {
+        settler = byRoyalty ? settler : client;
+        if (byRoyalty) {
+            vm.prank(client);
+            modelId = registry.publishModel(ModelRecord(programId, 0, 0, 0, 0, 0, 0, 250, "", ""));
+        }
+        Settlement[] memory jobs = new Settlement[](3);
+        for (uint256 i = 0; i < 3; i++) {
+            Order memory order = newOrder(60 + i);
+            jobs[i] = settlement(order, newAward(order, prover, 0.1 ether));
+        }
+        // Enough for all three only with what the first two give back.
+        uint256 earned = byRoyalty ? 0.0025 ether : 1001;
+        uint256 spare = 10 ether - 3 * (0.1 ether + 1001) + 2 * earned;
+        vm.prank(client);
+        escrow.requestWithdraw(spare);
+        vm.warp(START + DELAY);
+        vm.prank(client);
+        escrow.withdraw(payable(rival));
+        vm.warp(START);
+        vm.prank(settler);
+        bytes4[] memory refusals = escrow.settleBatch(pack(jobs));
+        require(refusals[0] == 0 && refusals[1] == 0 && refusals[2] == 0, "all three");
+        require(escrow.balanceOf(client) == earned, "the last one's");
+    }
+
     function test_settleBatch_WhenTheWalletOfAClientBurnsItsGas() external {
         Greedy wallet = new Greedy();
         fund(address(wallet), 1 ether);
@@ -110,12 +136,46 @@ contract BatchTest is Market {
         require(!done);
     }
 
-    function test_settleBatch_WhenAWordIsTooLong() external {
+    /// A field with more bits than its type is a term that is not taken.
+    function test_settleBatch_WhenAFieldHasTooManyBits() external {
         Order memory order = newOrder(51);
         bytes memory packed = pack(one(settlement(order, newAward(order, prover, 1))));
-        packed[3] = bytes1(uint8(33));
-        vm.expectPartialRevert(Packing.BatchMalformed.selector);
+        packed[2] = bytes1(uint8(1)); // the highest byte of the first word of the pool: the client's
+        vm.expectPartialRevert(IEscrow.NothingLive.selector);
         escrow.settleBatch(packed);
+    }
+
+    /// The packed calls do what the readable ones do; data that is cut, or goes on, changes nothing.
+    function testFuzz_packed_IsTheSame(uint256 price, uint256 cut, bytes calldata tail) external {
+        Order memory order = newOrder(52);
+        Award memory award = newAward(order, prover, price % 1 ether);
+        bytes memory packed = packSingle(order, award);
+        bytes memory signed = bytes.concat(packed, sign(award));
+        uint256 snapshot = vm.snapshotState();
+        lockIt(order, award);
+        (Status status, bytes31 content) = escrow.stateOf(award.orderHash);
+        uint256 left = escrow.balanceOf(client);
+        vm.revertToState(snapshot);
+        bytes memory data = abi.encodeCall(escrow.lockPacked, (_cut(signed, cut % signed.length)));
+        vm.prank(prover);
+        (bool done,) = address(escrow).call(data);
+        require(!done, "cut");
+        vm.prank(prover);
+        escrow.lockPacked(signed);
+        (Status locked, bytes31 held) = escrow.stateOf(award.orderHash);
+        require(locked == status && held == content && escrow.balanceOf(client) == left, "same lock");
+        vm.warp(order.finalBy + 1);
+        (done,) = address(escrow).call(abi.encodeCall(escrow.expirePacked, (_cut(packed, cut % (packed.length - 8)))));
+        require(!done, "cut");
+        escrow.expirePacked(bytes.concat(packed, tail));
+        require(escrow.balanceOf(client) == 10 ether && escrow.balanceOf(escrow.BURNED()) == order.collateral);
+    }
+
+    function _cut(bytes memory data, uint256 length) private pure returns (bytes memory cut) {
+        cut = new bytes(length);
+        for (uint256 i = 0; i < length; i++) {
+            cut[i] = data[i];
+        }
     }
 
     function one(Settlement memory s) private pure returns (Settlement[] memory jobs) {

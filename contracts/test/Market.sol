@@ -98,45 +98,77 @@ abstract contract Market {
         s.proof = simulate(inputs);
     }
 
-    /// A batch as Packing.sol reads it, without a dictionary. A job with a `locking` award that is not empty is
-    /// voided.
-    function pack(Settlement[] memory jobs, Award[] memory lockings) internal pure returns (bytes memory packed) {
-        packed = abi.encodePacked(uint8(0), uint8(jobs.length));
+    /// A batch as Packing.sol reads it, whose pool has every word of every job for itself. A job with a `locking`
+    /// award that is not empty is voided.
+    function pack(Settlement[] memory jobs, Award[] memory lockings) public pure returns (bytes memory) {
+        bytes memory pool;
+        bytes memory packed;
         for (uint256 i = 0; i < jobs.length; i++) {
-            Settlement memory s = jobs[i];
-            bool voided = lockings[i].prover != address(0);
-            packed = bytes.concat(packed, bytes1(uint8(voided ? 1 : 0)), _words(abi.encode(s.order)));
-            packed = bytes.concat(packed, _award(s.award), voided ? _award(lockings[i]) : bytes(""));
-            packed = bytes.concat(packed, _words(abi.encode(s.settler)), bytes2(uint16(s.outputs.length)));
-            packed = bytes.concat(packed, _words(abi.encodePacked(s.outputs)));
-            packed = bytes.concat(packed, bytes2(uint16(s.signature.length)), s.signature, abi.encode(s.proof));
+            (bytes memory words, bytes memory job) = _packJob(jobs[i], lockings[i], pool.length / 32);
+            (pool, packed) = (bytes.concat(pool, words), bytes.concat(packed, job));
         }
+        return bytes.concat(bytes2(uint16(pool.length / 32)), pool, bytes1(uint8(jobs.length)), packed);
+    }
+
+    /// The words of a job, the first of them at `first` of the pool, and the job.
+    function _packJob(Settlement memory s, Award memory locking, uint256 first)
+        private
+        pure
+        returns (bytes memory words, bytes memory job)
+    {
+        bool voided = locking.prover != address(0);
+        words = bytes.concat(_orderWords(s.order), _awardWords(s.award), abi.encode(s.settler));
+        words = bytes.concat(words, abi.encodePacked(s.outputs), voided ? _awardWords(locking) : bytes(""));
+        uint256 outputs = s.outputs.length;
+        job = bytes.concat(_indices(first, 27), bytes2(uint16(outputs)), bytes2(uint16(s.signature.length)));
+        job = bytes.concat(job, bytes1(uint8(voided ? 1 : 0)), s.order.inputCommitment, s.order.salt, s.award.bidHash);
+        job = bytes.concat(job, abi.encode(s.proof), _indices(first + 27, outputs), s.signature);
+        if (voided) job = bytes.concat(job, locking.bidHash, _indices(first + 27 + outputs, 5));
     }
 
     function pack(Settlement[] memory jobs) internal pure returns (bytes memory) {
         return pack(jobs, new Award[](jobs.length));
     }
 
-    function _award(Award memory award) private pure returns (bytes memory) {
-        return _words(
-            abi.encode(award.bidHash, award.prover, award.payout, award.price, award.promiseAt, award.lockBy)
+    /// A single order with all its fields, and an award.
+    function packSingle(Order memory order, Award memory award) internal pure returns (bytes memory packed) {
+        packed = abi.encodePacked(
+            uint8(3), order.client, order.programId, order.modelId, order.kind, order.inputCommitment, order.token,
+            uint128(order.priceCap), uint128(order.verifierFee), order.royaltyBps, uint128(order.collateral)
+        );
+        packed = bytes.concat(
+            packed,
+            abi.encodePacked(order.promiseBy, order.finalBy, order.replyKey, order.salt, order.collateralToken)
+        );
+        packed = bytes.concat(
+            packed,
+            abi.encodePacked(order.inputHash, order.inputSize, order.parametersHash, uint128(order.priceFloor)),
+            abi.encodePacked(order.rampStart, order.rampEnd, order.consumer, order.context)
+        );
+        packed = bytes.concat(
+            packed,
+            abi.encodePacked(award.bidHash, award.prover, award.payout, uint128(award.price)),
+            abi.encodePacked(award.promiseAt, award.lockBy)
         );
     }
 
-    /// Each word with its tag: leading zeros are left out.
-    function _words(bytes memory words) private pure returns (bytes memory packed) {
-        for (uint256 i = 32; i <= words.length; i += 32) {
-            uint256 word;
-            assembly ("memory-safe") {
-                word := mload(add(words, i))
-            }
-            uint8 size = 0;
-            while (size < 32 && word >> (8 * size) != 0) size++;
-            bytes memory full = abi.encodePacked(word);
-            packed = bytes.concat(packed, bytes1(size));
-            for (uint256 j = 32 - size; j < 32; j++) {
-                packed = bytes.concat(packed, full[j]);
-            }
+    /// All words of an order but its input commitment and salt.
+    function _orderWords(Order memory order) private pure returns (bytes memory words) {
+        bytes memory all = abi.encode(order);
+        words = new bytes(21 * 32);
+        assembly ("memory-safe") {
+            mcopy(add(words, 32), add(all, 32), 128)
+            mcopy(add(words, 160), add(all, 192), 544)
+        }
+    }
+
+    function _awardWords(Award memory award) private pure returns (bytes memory) {
+        return abi.encode(award.prover, award.payout, award.price, award.promiseAt, award.lockBy);
+    }
+
+    function _indices(uint256 first, uint256 count) private pure returns (bytes memory indices) {
+        for (uint256 i = 0; i < count; i++) {
+            indices = bytes.concat(indices, bytes2(uint16(first + i)));
         }
     }
 

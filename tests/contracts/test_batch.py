@@ -23,7 +23,7 @@ from contracts.model import BURNED
 from contracts.packing import BatchJob
 from contracts.records import Settlement, Status
 from protocol.eip712 import digest
-from protocol.errors import ContractRefusal, ProofRefusal, StateRefusal, TermsRefusal
+from protocol.errors import ContractRefusal, FundsRefusal, ProofRefusal, StateRefusal, TermsRefusal
 from protocol.hashing import keccak256
 from protocol.scalars import BN254_SCALAR_ORDER
 from protocol.structs import Award, Network, Order
@@ -190,7 +190,7 @@ def test_choosing_afterwards_who_is_skipped_cannot_make_bad_proofs_cancel(chain:
     weights = [int.from_bytes(keccak256(seed + bytes([n]))[:2], "big") * shifts[n % 2] for n in range(22)]
     subset = next(
         chosen
-        for size in range(2, 9)
+        for size in range(2, 12)
         for chosen in combinations(range(22), size)
         if sum(weights[n] for n in chosen) == 0
     )
@@ -226,7 +226,7 @@ def test_128_jobs_fit_and_129_do_not(chain: Market) -> None:
     jobs = [job(chain, which) for which in range(128)]
     assert settle(chain, jobs) == (None,) * 128
     packed = bytearray(packing.pack([BatchJob(jobs[0])]))
-    packed[1 + 32 * packed[0]] = 129
+    packed[_jobs_at(packed)] = 129
     with pytest.raises(TermsRefusal, match="BatchTooLarge"):
         chain.view(call_data("Escrow", "settleBatch", bytes(packed)), VERIFIER.address)
 
@@ -259,12 +259,34 @@ def test_data_that_is_cut_or_goes_on_is_refused(chain: Market) -> None:
 
 def test_a_field_with_more_bits_than_its_type_is_skipped(chain: Market) -> None:
     """`client` (the first word) with a bit above its 20 bytes: no account can have signed that."""
-    packed = packing.pack([BatchJob(job(chain))])
-    start = 1 + 32 * packed[0] + 2
-    assert packed[start] == 20
-    dirty = packed[:start] + bytes([21, 1]) + packed[start + 1 :]
+    packed = bytearray(packing.pack([BatchJob(job(chain))]))
+    client = packed[_jobs_at(packed) + 2]
+    packed[2 + 32 * client] = 1
     with pytest.raises(StateRefusal, match="NothingLive"):
-        chain.view(call_data("Escrow", "settleBatch", dirty), VERIFIER.address)
+        chain.view(call_data("Escrow", "settleBatch", bytes(packed)), VERIFIER.address)
+
+
+def _jobs_at(packed: bytes | bytearray) -> int:
+    """Where the number of jobs stands: behind the pool."""
+    return 2 + 32 * int.from_bytes(packed[:2], "big")
+
+
+def test_a_single_order_is_packed_with_and_without_rare_fields(chain: Market) -> None:
+    """`lock` and `expire` in both forms, and with a collateral of another token, find the same order."""
+    for changes in ({}, {"context": b"\x01" * 32, "price_floor": 3}):
+        order = chain.order(CLIENT.address, next(SALTS), **changes)
+        award = chain.award(order, PROVER.address)
+        chain.send(PROVER, bindings.lock(order, award, CLIENT.sign(chain.network, award)))
+        assert chain.state(order).content == digest(chain.network, award)[:31]
+        chain.set_time(order.final_by + 1)
+        chain.send(VERIFIER, bindings.expire(order, award))
+        assert chain.state(order).status is Status.EXPIRED
+    other = chain.order(CLIENT.address, next(SALTS), collateral_token=b"\x77" * 20)
+    award = chain.award(other, PROVER.address)
+    with pytest.raises(FundsRefusal, match="InsufficientBalance"):
+        chain.send(PROVER, bindings.lock(other, award, CLIENT.sign(chain.network, award)))
+    with pytest.raises(ValueError, match="too large"):
+        packing.pack_single(order, award.model_copy(update={"price": 2**128}))
 
 
 NETWORK = Network(chain_id=1, escrow=b"\x01" * 20)

@@ -24,6 +24,8 @@ from escrow_market import (
 )
 
 from contracts import bindings
+from contracts.abi import call_data
+from contracts.calldata import decode_settlements
 from contracts.events import Advised, Settled, balance_changes, decode_event
 from contracts.model import BURNED
 from contracts.records import Advice, Settlement, Status
@@ -88,7 +90,7 @@ def test_direct_settlement_pays_prover_publisher_and_settler(chain: Market) -> N
     event = [event for event in chain.events() if isinstance(event, Settled)][-1]
     binding = market_binding(award.order_hash, award.payout, VERIFIER.address)
     statement = statement_hash(order.program_id, [COMMITMENT, OUTPUT, binding])
-    assert event.payment.statement_hash == statement and event.outputs == (OUTPUT,)
+    assert event.outputs == (OUTPUT,)
     assert chain.state(order).content == statement[:31]
     with pytest.raises(StateRefusal, match="AlreadySettled"):
         chain.send(VERIFIER, bindings.settle(settlement))
@@ -212,8 +214,13 @@ def test_only_the_prover_locks_and_only_what_the_client_signed(chain: Market) ->
         chain.send(RIVAL, bindings.lock(order, award, signature))
     with pytest.raises(AuthorityRefusal, match="BadSignature"):
         chain.send(PROVER, bindings.lock(order, award, RIVAL.sign(chain.network, award)))
+    other = chain.order(CLIENT.address, 11)
+    # Packed, an award names no order but the one that it is sent with.
+    with pytest.raises(AuthorityRefusal, match="BadSignature"):
+        chain.send(PROVER, bindings.lock(other, award, signature))
+    readable = call_data("Escrow", "lock", bindings.order_tuple(other), bindings.award_tuple(award), signature)
     with pytest.raises(TermsRefusal, match="AwardForAnotherOrder"):
-        chain.send(PROVER, bindings.lock(chain.order(CLIENT.address, 11), award, signature))
+        chain.send(PROVER, readable)
 
 
 @pytest.mark.parametrize(
@@ -373,12 +380,15 @@ def test_publishers_advise_on_their_own_models_and_lineage_is_one_call(chain: Ma
     assert bindings.decode_advice(answer) == (Advice.BROKEN, bytes(32))
 
 
-def test_events_tell_which_model_was_executed(chain: Market) -> None:
+def test_a_settlement_tells_which_model_was_executed(chain: Market) -> None:
     order = chain.order(CLIENT.address, 30, model_id=chain.model_id, royalty_bps=250)
     award = chain.award(order, PROVER.address)
-    chain.send(VERIFIER, bindings.settle(chain.settlement(CLIENT, order, award, VERIFIER.address)))
+    data = bindings.settle(chain.settlement(CLIENT, order, award, VERIFIER.address))
+    chain.send(VERIFIER, data)
     event = [event for event in chain.events() if isinstance(event, Settled)][-1]
-    assert event.payment.model_id == chain.model_id
+    assert (event.program_id, event.payment.publisher) == (order.program_id, PUBLISHER)
+    (settlement,) = decode_settlements(chain.network, data)
+    assert settlement.order.model_id == chain.model_id
 
 
 def _key(at: int, *words: int) -> tuple[int, ...]:

@@ -26,8 +26,6 @@ ACCOUNT, ORDER = st.sampled_from(ACCOUNTS), st.sampled_from(ORDERS)
 def payment(debited: int = 0, refunded: int = 0, price: int = 0, bounty: int = 0) -> Payment:
     client, prover, settler = ACCOUNTS
     return Payment(
-        bytes(32),
-        bytes(32),
         prover,
         prover,
         settler,

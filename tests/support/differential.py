@@ -22,6 +22,7 @@ from eth_abi.abi import decode, encode
 from token_contracts import token_call
 
 from contracts import bindings, packing
+from contracts.abi import call_data
 from contracts.compile import compile_sources
 from contracts.events import EscrowEvent, all_changes, decode_event
 from contracts.model import BURNED, ETH, Claim, EscrowModel, Finished, LockedBy, Refused
@@ -226,7 +227,7 @@ class Drawer:
         return Draft(
             "lock", who,
             lambda model: model.lock(now, who.address, job.hash, job.order, award, signed=signed),
-            lambda: bindings.lock(job.order, award, self._signature(job, award, signed, how)),
+            lambda: _lock_data(job, award, self._signature(job, award, signed, how)),
         )  # fmt: skip
 
     def _release(self) -> Draft:
@@ -247,7 +248,7 @@ class Drawer:
         return Draft(
             "expire", who,
             lambda model: model.expire(now, job.hash, job.order, award),
-            lambda: bindings.expire(job.order, award),
+            lambda: _expire_data(job, award),
         )  # fmt: skip
 
     def _settle(self) -> Draft:
@@ -378,6 +379,23 @@ def replace_chain(chain: Market) -> Any:
 def shallow(model: EscrowModel) -> EscrowModel:
     """A model on which a call can be tried: what it holds is never changed in place."""
     return EscrowModel(**{name: copy(value) for name, value in vars(model).items()})
+
+
+def _lock_data(job: Job, award: Award, signature: bytes) -> bytes:
+    if _is_packed(job, award):
+        return bindings.lock(job.order, award, signature)
+    return call_data("Escrow", "lock", bindings.order_tuple(job.order), bindings.award_tuple(award), signature)
+
+
+def _expire_data(job: Job, award: Award) -> bytes:
+    if _is_packed(job, award):
+        return bindings.expire(job.order, award)
+    return call_data("Escrow", "expire", bindings.order_tuple(job.order), bindings.award_tuple(award))
+
+
+def _is_packed(job: Job, award: Award) -> bool:
+    """Either form of a call for half of the orders; packed data cannot name the award of another order."""
+    return award.order_hash == job.hash and job.hash[0] % 2 == 0
 
 
 def outcome_of(draft: Draft, model: EscrowModel) -> tuple[str, object]:
