@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo demo-check test test-models test-ezkl test-ray soundness check sim sim-campaign gas mutants differential figures bench-proving
-.PHONY: kill-every-step sim-swarm
+.PHONY: kill-every-step sim-swarm bench-flood
 .PHONY: cluster cluster-check soak
 .PHONY: fresh clean lock install-demo install-dev
 
@@ -93,6 +93,9 @@ figures: install-dev ## measure what the docs quote; writes build/figures.json
 bench-proving: install-dev ## EZKL and proofmesh on the same models; an hour or more on a quiet machine
 	@mkdir -p build
 	$(PY) -m benchmarks.proving.run
+
+bench-flood: install-demo ## a node's CPU, memory and honest traffic during a flood; writes build/flood.json
+	@$(PY) -m benchmarks.flood --seconds 25 --attackers 3
 
 fresh: ## clone HEAD to a temporary folder; empty HOME, no compiler; then demo, demo-check, test
 	@scripts/fresh.sh
