@@ -15,8 +15,15 @@ from eth_abi.grammar import ABIType, BasicType, TupleType, parse
 
 from protocol.hashing import keccak256
 
-ContractName = Literal["Escrow", "Registry", "Groth16Verifier", "TokenDesk", "CreditGate"]
-CONTRACTS: tuple[ContractName, ...] = ("Escrow", "Registry", "Groth16Verifier", "TokenDesk", "CreditGate")
+ContractName = Literal["Escrow", "Registry", "Groth16Verifier", "TokenDesk", "CreditGate", "PeerDirectory"]
+CONTRACTS: tuple[ContractName, ...] = (
+    "Escrow",
+    "Registry",
+    "Groth16Verifier",
+    "TokenDesk",
+    "CreditGate",
+    "PeerDirectory",
+)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from contracts.deployment import (
     plan,
     read_immutables,
 )
+from contracts.directory import CREATION, DIRECTORY
 from contracts.rpc import Rpc
 from protocol.errors import (
     ChainError,
@@ -165,6 +166,20 @@ def carry_out(rpc: Rpc, found: Survey, send: Send) -> Deployment:
         found.terms,
         {each.name: keccak256(code_at(rpc, each.address)) for each in found.contracts},
     )
+
+
+def put_directory(rpc: Rpc, send: Send) -> bool:
+    """Deploy the directory of peers, which belongs to no market; return whether anything was sent.
+
+    Raises:
+        DeploymentError: the proxy is not on this chain: deploy a market first.
+    """
+    if code_at(rpc, DIRECTORY):
+        return False
+    if not _has_factory(rpc):
+        raise DeploymentError("The deterministic-deployment proxy is not on this chain.")
+    send("PeerDirectory", FACTORY, CREATION, 0)
+    return True
 
 
 def deploy(rpc_url: str, account: Account, terms: Terms) -> Deployment:

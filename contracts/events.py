@@ -218,6 +218,15 @@ class Lent:
     amount: int
 
 
+@dataclass(frozen=True)
+class Announced:
+    """An account says where its node for an Escrow's market can be reached."""
+
+    escrow: bytes
+    account: bytes
+    addresses: bytes
+
+
 EscrowEvent = (
     Deposited
     | WithdrawalRequested
@@ -235,7 +244,7 @@ EscrowEvent = (
     | CallbackFailed
     | Expired
 )
-Event = EscrowEvent | ProgramRegistered | ModelPublished | Advised | Proved | Lent
+Event = EscrowEvent | ProgramRegistered | ModelPublished | Advised | Proved | Lent | Announced
 
 _BUILD: dict[str, Callable[..., Event]] = {
     "Deposited": Deposited,
@@ -262,6 +271,7 @@ _BUILD: dict[str, Callable[..., Event]] = {
     ),
     "Proved": Proved,
     "Lent": Lent,
+    "Announced": Announced,
     "ProgramRegistered": ProgramRegistered,
     "ModelPublished": lambda model_id, publisher, program_id, record: ModelPublished(
         model_id, publisher, program_id, ModelRecord(*record)

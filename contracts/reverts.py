@@ -75,6 +75,7 @@ _GROUPS: Mapping[type[ContractRefusal], tuple[str, ...]] = {
         "OrderMalformed",
         "BatchMalformed",
         "BatchTooLarge",
+        "AddressesTooLong",
         "PriceAboveCap",
     ),
     AuthorityRefusal: (

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import structlog
 import trio
 
-from contracts import bindings, packing
+from contracts import bindings, directory, packing
 from contracts import events as chain_events
 from contracts.abi import artifact
 from contracts.calldata import decode_settlements
+from contracts.directory import DIRECTORY
 from contracts.packing import BatchJob
 from contracts.records import Advice, ModelRecord, Settlement, Status
 from contracts.reverts import contract_error
@@ -170,6 +171,17 @@ class ChainView:
         decoded = [(each, chain_events.decode_event(each.topics, each.data)) for each in logs]
         return [(each, event) for each, event in decoded if isinstance(event, kind)]
 
+    async def announced(self, first_block: int) -> list[tuple[Log, chain_events.Announced]]:
+        """Return what accounts said to the directory of where their nodes of this market are, oldest first."""
+        topics = [chain_events.event_topic("PeerDirectory", "Announced"), self.network.escrow.rjust(32, b"\0")]
+        where = {"address": hex_of(DIRECTORY), "topics": [hex_of(topic) for topic in topics]}
+        found: list[tuple[Log, chain_events.Announced]] = []
+        for each in await self.client.past_logs(where, max(first_block, self._settings.start_block)):
+            event = chain_events.decode_event(each.topics, each.data)
+            if isinstance(event, chain_events.Announced):
+                found.append((each, event))
+        return found
+
     async def settlement_of(self, order_hash: bytes, transaction_hash: bytes) -> tuple[Settlement, int]:
         """Return (settlement of the order, block number) of a settling transaction.
 
@@ -236,6 +248,10 @@ class ChainView:
     async def request_cancel(self, order: Order, key: str) -> Receipt:
         """Begin the delayed cancel of an order."""
         return await self._send(key, bindings.request_cancel(order))
+
+    async def announce(self, addresses: Sequence[str], key: str) -> Receipt:
+        """Say in the directory where this account's node can be reached."""
+        return await self._send_to(DIRECTORY, key, directory.announce(self.network.escrow, addresses))
 
     async def register_program(self, program: Program) -> Receipt:
         """Put a program's verifying key on the chain."""

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import structlog
@@ -81,6 +83,14 @@ class NodeContext:
     def input_name(order_hash: bytes) -> str:
         """The name of an opened input in the vault."""
         return f"input-{order_hash.hex()}"
+
+    def erase_orphans(self, orders: Collection[bytes]) -> None:
+        """Erase what belongs to none of these orders: a process may die between keeping a secret and its order."""
+        for name in self.vault.names():
+            owner = re.fullmatch(r"(?:input|seal)-([0-9a-f]{64})(?:-.*)?", name)
+            if owner is not None and bytes.fromhex(owner.group(1)) not in orders:
+                log.info("secret without an order erased", order=owner.group(1)[:12])
+                self.vault.erase(name)
 
     def erase_secrets(self, order_hash: bytes) -> None:
         """Erase everything in the vault that belongs to an order."""

@@ -118,10 +118,10 @@ class Greeter:
                 require_signed_by(message.account, self._network, terms, message.signature)
         self.known[peer] = message
         if known is None or _substance(known) != _substance(message):
-            for address in message.addresses[:1]:
-                self._transport.introduced(peer, address)
             log.info("peer introduced", peer=peer, roles=list(message.roles))
             self._heard(peer, message)
+        for address in message.addresses[:1]:  # also of a renewal: the host that it comes from may be known only now
+            self._transport.introduced(peer, address)
         for address in message.peers[:MAX_SHARED_PEERS]:
             self._transport.hear_of(address, peer)
 

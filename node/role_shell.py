@@ -27,7 +27,7 @@ from market.snapshot import decode_state, encode_state, with_settings
 from market.wanted import STOPPABLE, wanted
 from node.crash_point import reached
 from node.journal import Journal
-from protocol.errors import JournalCorruptError, JournalFullError
+from protocol.errors import JournalCorruptError, JournalFormatError, JournalFullError, NotCanonicalError
 
 State = TypeVar("State", client.State, prover.State, verifier.State)
 Performer = Callable[[Effect], Awaitable[Sequence[Event]]]
@@ -92,10 +92,15 @@ class RoleShell(Generic[State]):
     def _replay(self, settings: State) -> None:
         """Bring back the state, under the settings it was made with; then the present ones hold."""
         snapshot = self._journal.snapshot(self.role)
-        if snapshot is not None:
-            self.state = decode_state(snapshot, type(settings))
-        for blob in self._journal.events(self.role):
-            self.state, _ = self._transition(self.state, market_journal.decode_event(blob))
+        try:
+            if snapshot is not None:
+                self.state = decode_state(snapshot, type(settings))
+            for blob in self._journal.events(self.role):
+                self.state, _ = self._transition(self.state, market_journal.decode_event(blob))
+            for _, blob in self._journal.pending(self.role):
+                market_journal.decode_effect(blob)
+        except NotCanonicalError:
+            raise JournalFormatError(f"The journal of the {self.role} was written by another version.") from None
         self.state = with_settings(self.state, settings)
         self._since_snapshot = self._journal.length(self.role)
         if self._since_snapshot or encode_state(self.state) != snapshot:

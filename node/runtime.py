@@ -17,11 +17,13 @@ from market import client, prover, verifier
 from market.events import Event, FundsChanged, JobEvent, VerifierGone, VerifierSeen
 from market.pricing import Tariff
 from market.prover_state import ENDED
+from market.reputation import Record
 from node.bundle_store import BundleStore
 from node.catch_up import CatchUp
 from node.chain_view import ChainView, open_chain
 from node.context import NodeContext
 from node.data_folder import DataFolder
+from node.directory import ChainDirectory
 from node.endpoint import MarketEndpoint
 from node.executor import Executor, executor_of
 from node.greeting import Greeter, Profile
@@ -162,6 +164,12 @@ class Node:
                     log.warning("the chain took back what it had said of an order", order=order_hash.hex()[:12])
                     self.context.chain.take_back(order_hash, role.shell.hear)
 
+    def erase_orphans(self) -> None:
+        """Erase secrets of no order, unless a role that is not played now may know theirs."""
+        shells = [role.shell for role in (self.client, self.prover, self.verifier) if role is not None]
+        if set(self._journal.roles()) <= {shell.role for shell in shells}:
+            self.context.erase_orphans({order_hash for shell in shells for order_hash in shell.state.jobs})
+
     def _knows(self, order_hash: bytes) -> bool:
         """Whether a role has a job of this order, or was told of its lock."""
         roles = (self.client, self.prover, self.verifier)
@@ -171,6 +179,8 @@ class Node:
 
     def heard(self, peer: str, hello: Hello) -> None:
         """A peer introduced itself."""
+        if self._has_a_name_to_lose(hello.account):
+            self.context.transport.trusted.add(peer)
         if self.prover is not None and "verifier" in hello.roles:
             self.prover.shell.note(
                 VerifierSeen(self.context.clock.now(), peer, hello.account, hello.least_fee)
@@ -178,8 +188,14 @@ class Node:
 
     def gone(self, peer: str, hello: Hello) -> None:
         """A peer is connected no longer."""
+        self.context.transport.trusted.discard(peer)
         if self.prover is not None and "verifier" in hello.roles:
             self.prover.shell.note(VerifierGone(self.context.clock.now(), hello.account))
+
+    def _has_a_name_to_lose(self, account: bytes) -> bool:
+        """An account with money in the Escrow, or that kept its promise to this node's client."""
+        kept = self.client is not None and self.client.shell.state.reputation.get(account, Record()).delivered
+        return self.context.ledger.balance(account) > 0 or bool(kept)
 
     async def _order(self, data: bytes, forwarder: str) -> None:
         message = codec.decode(data)
@@ -304,8 +320,11 @@ async def _assemble(
     bundles.serve(transport)
     await nursery.start(chain.follow, node.chain_event)
     node.caught_up()
+    node.erase_orphans()
     nursery.start_soon(chain.keep_transactions)
     await node.start(nursery)
+    if settings.directory != "off":
+        nursery.start_soon(ChainDirectory(chain, transport, announces=settings.directory == "announce").run)
     shells = [role.shell for role in (node.client, node.prover, node.verifier) if role is not None]
     nursery.start_soon(context.storage.watch)
     nursery.start_soon(keep_status, folder, transport, shells, context.storage)

@@ -198,10 +198,15 @@ class Settings(Section):
         description="How often the chain is asked for new blocks, in milliseconds."
     )
     listen: Multiaddresses = Field(
-        default=("/ip4/127.0.0.1/tcp/0",), description="Multiaddresses to listen on; tcp/0 takes a free port."
+        default=("/ip4/127.0.0.1/tcp/0",),
+        description="Multiaddresses to listen on; tcp/0 takes a free port; none: only dial (a client behind a NAT).",
     )
     announce: Multiaddresses = Field(
         default=(), description="Multiaddresses to tell peers instead of those listened on, for a node behind a NAT."
+    )
+    directory: Literal["read", "announce", "off"] = Field(
+        default="read",
+        description="Peers from the chain's directory: read them, announce this node there as well (gas), or off.",
     )
     bootstrap: Multiaddresses = Field(default=(), description="Multiaddresses of peers to dial first.")
     subnet_exempt: Annotated[tuple[str, ...], BeforeValidator(_list), Field(max_length=64)] = Field(

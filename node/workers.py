@@ -29,7 +29,7 @@ import trio_parallel
 from trio_parallel._proc import SpawnProcWorker
 
 from node.confine.confinement import Confinement, CpuLimit, confine, program_paths
-from node.confine.results import AnswerRefusedError, CheckedChannel
+from node.confine.results import AnswerRefusedError, CheckedChannel, nameable
 from node.confine.scratch import Scratch
 from protocol.errors import WorkerDiedError, WorkerLimitError
 from proving.backends import limited_process
@@ -282,7 +282,10 @@ def _answered(seconds: float, function: Callable[..., T], arguments: Sequence[An
     except MemoryError:
         return "memory", None
     except Exception as error:  # the caller's to handle: it is raised again in the node
-        return "error", error.with_traceback(None)
+        kind = type(error)
+        if nameable(kind):
+            return "error", error.with_traceback(None)
+        return "error", RuntimeError(f"{kind.__module__}.{kind.__qualname__} in a worker")
 
 
 def _watch_parent() -> None:

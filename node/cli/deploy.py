@@ -56,7 +56,8 @@ def deploy(
 
     Their addresses follow from the code, the options and the salt (CREATE2): they are the same on every chain and
     whoever deploys. What is there already is found and kept, so running this again is harmless. Nobody owns the
-    contracts. The file `deployment.json` is all that other nodes need: `proofmesh init --deployment FILE`.
+    contracts. The directory of peers, one for all markets of a chain, is added if it is missing (130,000 gas).
+    The file `deployment.json` is all that other nodes need: `proofmesh init --deployment FILE`.
     """
     session: Session = context.obj
     settings = session.settings(rpc_url=rpc, chain_id=chain_id)
@@ -128,9 +129,14 @@ def _carry_out(session: Session, settings: Settings, reader: Rpc, found: Survey)
                 session.output.step(f"{what} ...")
                 trio.from_thread.run(submit, to, data, value)
 
+            def everything() -> Deployment:
+                deployment = deployer.carry_out(reader, found, send)
+                deployer.put_directory(reader, send)
+                return deployment
+
             # Stopped by Ctrl-C at once: what was signed is journalled, and the next run goes on with it.
             return await trio.to_thread.run_sync(  # type: ignore[call-arg]  # stubs older than trio
-                deployer.carry_out, reader, found, send, abandon_on_cancel=True
+                everything, abandon_on_cancel=True
             )
 
     with folder.locked(), Journal(folder.journal) as journal:

@@ -27,6 +27,11 @@ class AnswerRefusedError(Exception):
     """The worker sent what it may not."""
 
 
+def nameable(kind: type[Exception]) -> bool:
+    """Say whether an answer may hold an error of this kind: a package's own could do anything when it is unpickled."""
+    return kind.__module__ == "builtins" or kind.__module__.startswith(_OWN)
+
+
 class CheckedChannel(FdChannel):  # type: ignore[misc]  # trio_parallel has no types
     """The parent's end of the pipe from a worker."""
 

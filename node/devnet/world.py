@@ -22,8 +22,9 @@ from typing import Any
 import structlog
 import trio
 
-from contracts.deploy import deploy
+from contracts.deploy import deploy, put_directory
 from contracts.deployment import Deployment, Terms
+from contracts.rpc import Rpc
 from node.bundle_store import program_of
 from node.chain.rpc import RpcClient
 from node.chain_view import open_chain
@@ -144,6 +145,7 @@ class World:
         # A salt of its own: what was signed for an earlier devnet of this chain id is void in this one.
         terms = Terms(True, self.plan.withdrawal_delay, secrets.token_bytes(32))
         deployment = await trio.to_thread.run_sync(deploy, anvil.url, deployer, terms)
+        await trio.to_thread.run_sync(_put_directory, anvil.url, deployer)
         self.devnet = Devnet(
             os.getpid(),
             anvil.url,
@@ -333,3 +335,8 @@ def _child_of(pid: int) -> int:
     """Return the pid of the command on a leash."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return int(children[0]) if children else pid
+
+
+def _put_directory(rpc_url: str, deployer: Account) -> None:
+    with Rpc(rpc_url) as rpc:
+        put_directory(rpc, lambda what, to, data, value: rpc.transact(deployer, to, data, value))

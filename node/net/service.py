@@ -78,7 +78,8 @@ class Transport(StreamGate):
 
     Args:
         identity: the network key.
-        listen_addresses: `/ip4/<address>/tcp/<port>`; port 0 takes a free one, kept across host restarts.
+        listen_addresses: `/ip4/<address>/tcp/<port>`; port 0 takes a free one, kept across host restarts; none
+            for a node behind a NAT.
         bootstrap: full addresses (`.../p2p/<id>`) of peers to stay connected to.
         network_tag: chain and Escrow; peers with another tag share no protocol and no topic.
         announce: addresses to tell others instead of those listened on (behind a NAT).
@@ -114,7 +115,7 @@ class Transport(StreamGate):
         self.gate = GossipGate(limits, self.standings, self.penalise)
         self._memory = PeerMemory(peer_file, limits, self.book, self.standings) if peer_file else None
         self.round_trips: dict[str, float] = {}
-        self.trusted: set[str] = set()
+        self.trusted: set[str] = set()  # peers that may take a stranger's place; the owner says who
         self._handlers: dict[str, Callable[[INetStream], Awaitable[None]]] = {}
         self._live: LiveHost | None = None
         self._up = trio.Event()
@@ -128,8 +129,13 @@ class Transport(StreamGate):
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Full addresses at which this node can be reached, once it listens."""
-        return self._announce or self._addresses
+        """Full addresses at which this node can be reached, once it listens.
+
+        A node that listens on nothing names its id alone: it is reached over the connections that it opened.
+        """
+        if self._announce or self._addresses or self._listen:
+            return self._announce or self._addresses
+        return (f"/p2p/{self.peer_id}",)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Transport]:

@@ -36,6 +36,7 @@ from market.events import (
     VerifierAnswered,
     WitnessReady,
 )
+from market.prover_state import ENDED
 from node.bundle_store import BundleUnknownError
 from node.context import NodeContext
 from node.endpoint import RefusedError
@@ -52,6 +53,7 @@ from protocol.errors import (
     ProofmeshError,
     SealError,
     WorkerDiedError,
+    WorkerLimitError,
 )
 from protocol.messages import (
     AwardMessage,
@@ -71,7 +73,8 @@ from proving.prover import witness as witness_in_worker
 BID_ATTEMPTS = 3
 WORKER_DEATHS = 1
 """How often the worker of one job may die before its program is held to be the cause."""
-LOST = (OSError, MemoryError, AuditError, BackendError, BundleError, BundleUnknownError, KeyMaterialError, ModelError)
+LOST = (OSError, MemoryError, WorkerLimitError, AuditError, BackendError, BundleError, BundleUnknownError,
+        KeyMaterialError, ModelError)  # fmt: skip
 """What says, before anything is committed, that a program cannot be proved here; all else is the input's fault."""
 T = TypeVar("T")
 
@@ -86,10 +89,21 @@ class ProverRole:
         self.shell = shell
         self._offered: set[bytes] = set()
         self._deaths: Counter[bytes] = Counter()
+        self._erase_orphans()
         context.endpoint.on(AwardMessage, self._award)
         context.endpoint.on(SealedInput, self._sealed_input)
         context.endpoint.on(SettlementNotice, self._notice)
         context.endpoint.on(Refusal, self._refusal)
+
+    def _erase_orphans(self) -> None:
+        """Erase the sealing keys of bids that a crash kept out of the journal, and of jobs that are at their end."""
+        for name in self._node.vault.names():
+            kind, _, rest = name.partition("-")
+            order = rest.partition("-")[0]
+            if kind == "seal" and len(order) == 64:
+                job = self.shell.state.jobs.get(bytes.fromhex(order))
+                if job is None or job.phase in ENDED:
+                    self._node.vault.erase(name)
 
     def offer(self, program_id: bytes, proving_ms: int) -> None:
         """Bid for a program from now on: its bundle is audited, and workers have it in memory.

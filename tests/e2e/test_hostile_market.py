@@ -33,6 +33,7 @@ from protocol.codec import pack
 from protocol.eip712 import digest
 from protocol.errors import PeerRefusedError, ProofmeshError
 from protocol.messages import AwardMessage, BidMessage, Hello, ProofMessage, Refusal, SealedInput
+from protocol.sealing import public_key
 from protocol.signing import Account
 from protocol.structs import Bid, Network
 
@@ -212,6 +213,48 @@ def test_proofs_that_do_not_verify_are_refused_and_their_sender_is_banned(market
         async with chain_of(hostile.world) as chain:
             paid = await settlements(chain)
         assert not {refusal.terms.order_hash for refusal in hostile.refusals} & set(paid)
+
+    _attack(market, attack)
+
+
+@pytest.mark.parametrize("stalls", [False, True], ids=["bids and vanishes", "wins and stalls"])
+def test_a_prover_that_does_not_keep_its_bid_costs_time_alone(market: Market, stalls: bool) -> None:
+    async def attack(hostile: Stranger) -> None:
+        world, mallory, awards = hostile.world, Account(secrets.token_bytes(32)), list[AwardMessage]()
+
+        async def acknowledge(peer: str, message: AwardMessage | SealedInput) -> None:
+            if isinstance(message, AwardMessage):
+                awards.append(message)
+
+        if stalls:
+            hostile.endpoint.on(AwardMessage, acknowledge)
+            hostile.endpoint.on(SealedInput, acknowledge)
+        async with client_of(world) as client:
+            order_hash = await client.submit(bundle_folder(world), SECRET, request(window=3))
+            now = client.node.context.clock.seconds()
+            bid = Bid(
+                order_hash=order_hash,
+                prover=mallory.address,
+                payout=mallory.address,
+                price=1,
+                promise_at=now + 10,
+                expires_at=now + 10,
+                locks=False,
+                sealing_key=public_key(secrets.token_bytes(32)),
+            )
+            message = BidMessage(
+                network=hostile.network,
+                bid=bid,
+                addresses=hostile.transport.addresses,
+                signature=mallory.sign(hostile.network, bid),
+            )
+            await hostile.endpoint.send(client.node.context.transport.addresses[0], message)
+            receipt = await client.wait(order_hash)
+            assert receipt.award.prover != mallory.address and receipt.award.price > 1
+            assert bool(awards) == stalls
+            assert client.node.client is not None
+            struck = client.node.client.shell.state.reputation.get(mallory.address)
+            assert (struck is not None and struck.failed == 1) == stalls
 
     _attack(market, attack)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from net_peers import ECHO, HANG_GUARD, LOOPBACK, QUICK, connected, transport, until
+from net_peers import ECHO, HANG_GUARD, LOOPBACK, QUICK, connected, echo, transport, until
 
 from node.net import Limits, Transport
 from node.net.channel import Channel
@@ -82,6 +82,18 @@ async def test_an_address_with_anothers_id_is_refused() -> None:
         wrong = server.addresses[0].rsplit("/", 1)[0] + "/" + fresh().peer_id
         with pytest.raises(PeerUnreachableError):
             await client.request(wrong, ECHO, b"", 10)
+
+
+async def test_a_node_that_listens_on_nothing_is_reached_over_the_connection_that_it_opened() -> None:
+    async with transport() as server:
+        hidden = Transport(fresh(), [], [server.addresses[0]], "test", limits=QUICK)
+        hidden.add_handler(ECHO, echo, max_request=1000)
+        async with hidden.running():
+            assert hidden.addresses == (f"/p2p/{hidden.peer_id}",)
+            await until(lambda: hidden.peer_id in connected(server))
+            assert await server.request(hidden.addresses[0], ECHO, b"you", 100) == b"echo you"
+        with pytest.raises(PeerUnreachableError):
+            await server.request(f"/p2p/{fresh().peer_id}", ECHO, b"nobody", 100)
 
 
 async def test_networks_with_another_tag_share_no_protocol() -> None:

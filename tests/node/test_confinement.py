@@ -123,6 +123,11 @@ async def test_an_answer_that_would_run_code_in_the_node_is_refused(
     assert await pool.run(hostile.compute_in_a_thread) == 499_500
 
 
+async def test_an_error_of_another_package_comes_back_by_its_name(pool: WorkerPool) -> None:
+    with pytest.raises(RuntimeError, match=r"struct\.error in a worker"):
+        await pool.run(hostile.raise_what_a_package_raises)
+
+
 async def test_an_answer_that_is_too_large_is_refused(pool: WorkerPool) -> None:
     with pytest.raises(WorkerDiedError, match="refused"):
         await pool.run(hostile.answer_much)

@@ -153,3 +153,21 @@ def test_the_commands_show_and_export(tmp_path: Path, capsys: pytest.CaptureFixt
     assert run(["--json", *options, "journal", "export", "--file", str(target)]) == 0
     assert json.loads(capsys.readouterr().out)["damaged"] == 3
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+def test_a_damaged_journal_stops_a_node_with_its_code_and_the_way_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROOFMESH_PASSWORD", "a password of the tests")
+    options = ["--json", "--data-dir", str(tmp_path / "node")]
+    some = "0x" + "11" * 20
+    assert run([*options, "init", "--light", "--escrow", some, "--registry", some]) == 0
+    folder = open_data_folder(tmp_path / "node")
+    busy_journal(folder.journal)
+    with closing(sqlite3.connect(folder.journal)) as database:
+        database.execute("DELETE FROM events WHERE seq = 2")
+        database.commit()
+    capsys.readouterr()
+    assert run([*options, "verifier", "run"]) == 3
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert said["error"] == "PM-JRN-003" and "journal export" in said["remedy"]

@@ -34,7 +34,8 @@ from market.pricing import Tariff
 from node import role_shell
 from node.journal import Journal
 from node.role_shell import ATTEMPTS, RoleShell
-from protocol.errors import JournalFullError, RpcDownError
+from protocol.codec import pack
+from protocol.errors import JournalFormatError, JournalFullError, RpcDownError
 
 
 class Clock:
@@ -204,6 +205,19 @@ async def test_what_happens_while_the_disk_cannot_be_written_waits_and_then_take
             assert shell.state.jobs[ORDER_HASH].phase is client.Phase.SETTLED
             assert {type(effect) for effect in performer.asked[1:]} == {KeepReceipt, EraseSecrets}
             nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("record", ["event", "effect", "snapshot"])
+def test_a_history_of_another_version_is_named_as_such(tmp_path: Path, record: str) -> None:
+    with Journal(tmp_path / "journal.sqlite") as journal:
+        strange = pack(["Strange", {"at": 1}])
+        if record == "snapshot":
+            journal.compact("client", strange)
+        else:
+            event = market_journal.encode(placed()) if record == "effect" else strange
+            journal.append("client", event, [strange] if record == "effect" else [])
+        with pytest.raises(JournalFormatError, match="PM-JRN-002"):
+            shell_on(journal)
 
 
 async def test_an_event_that_changes_nothing_is_not_kept(tmp_path: Path) -> None:

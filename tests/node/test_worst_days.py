@@ -261,3 +261,20 @@ async def test_an_order_that_was_settled_while_the_node_was_down_is_not_proved(
             await trio.sleep(5)
             assert proved == [] and journal.pending("prover") == []
             nursery.cancel_scope.cancel()
+
+
+def test_the_sealing_key_of_a_bid_that_a_crash_kept_out_of_the_journal_is_erased(tmp_path: Path) -> None:
+    known, unknown = f"seal-{ORDER_HASH.hex()}-1", f"seal-{'7' * 64}-1"
+    for name in (known, unknown):
+        Vault(tmp_path / "vault").put(name, bytes(32))
+    with Journal(tmp_path / "j") as journal:
+        first = ProverAt(tmp_path, journal, _idle)
+        assert not {known, unknown} & set(first.vault.names())  # neither order is in the journal yet
+        first.award()
+    first.vault.put(known, bytes(32))
+    with Journal(tmp_path / "j") as journal:
+        assert known in ProverAt(tmp_path, journal, _idle).vault.names()
+
+
+async def _idle(function: object, *arguments: object, key: str) -> Any:
+    return None

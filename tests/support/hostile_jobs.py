@@ -7,6 +7,7 @@ import mmap
 import os
 import resource
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -132,3 +133,7 @@ def compile_circom(text: str) -> bytes:
     """No attack: what a worker must be able to do."""
     system, witness_program = compile_circuit("c.circom", {"c.circom": text})
     return sha256(repr(system).encode() + witness_program).digest()
+
+
+def raise_what_a_package_raises() -> None:
+    raise struct.error("not of this program")
