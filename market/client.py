@@ -73,6 +73,9 @@ class Phase(StrEnum):
 REFUND_RETRY = 30 * SECOND
 """How long the chain is given to show a refund before it is asked for again, in nanoseconds."""
 
+LEAST_LIFE = 15 * SECOND
+"""How long a bid must live for its end to close an auction, in nanoseconds."""
+
 FINAL = frozenset({Phase.SETTLED, Phase.REFUNDED, Phase.FAILED, Phase.CANCELLED})
 
 
@@ -181,8 +184,18 @@ def _bid(state: State, job: Job, event: BidReceived) -> Step:
     if code:
         return state, (SendRefusal(job.order_hash, event.peer, code, 0),)
     received = ReceivedBid(event.peer, bid, event.bid_hash)
-    job = replace(job, bids=(*others, received))
+    job = replace(job, bids=(*others, received), deadline=_closes(job, event))
     return _put(state, job), (Report(job.order_hash, "bid", bid.prover, bid.price),)
+
+
+def _closes(job: Job, event: BidReceived) -> int:
+    """A long window is for provers that are slow to answer: once one has, the others have the first window's time.
+
+    No bid is waited for until it has expired, unless it hardly lives at all: nobody shall cut an auction short.
+    """
+    closes = min(job.deadline, event.at + job.window)
+    last = end_of(event.bid.expires_at) - SECOND
+    return min(closes, last) if last >= event.at + LEAST_LIFE else closes
 
 
 def _bid_too_late(state: State, job: Job, event: BidReceived) -> Step:

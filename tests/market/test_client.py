@@ -132,6 +132,28 @@ def test_without_bids_the_client_asks_again_with_longer_windows_then_gives_up() 
     assert job_of(ended).round <= client.Terms().max_rounds
 
 
+def late_round() -> client.State:
+    """A client in its fourth round, whose window of sixteen seconds has just begun."""
+    state, _ = run(client, client.State(), [placed(), *(Tick(AT + seconds * SECOND) for seconds in (2, 6, 14))])
+    assert job_of(state).round == 4 and client.next_deadline(state) == AT + 30 * SECOND
+    return state
+
+
+def test_a_bid_in_a_long_window_is_waited_upon_no_longer_than_in_the_first() -> None:
+    at = AT + 15 * SECOND
+    state, _ = run(client, late_round(), [bid_received(a_bid(), at)])
+    assert client.next_deadline(state) == at + 2 * SECOND
+    state, effects = run(client, state, [bid_received(a_bid(OTHER), at + SECOND), Tick(at + 2 * SECOND)])
+    assert job_of(state).phase is Phase.AWARDED and isinstance(effects[-1], SendAward)
+
+
+def test_an_auction_closes_before_its_bids_expire_but_not_for_one_that_hardly_lives() -> None:
+    for life, closes in ((30, 29), (20, 19), (16, 15), (15, 60), (1, 60)):
+        state, _ = run(client, client.State(), [placed(window=60 * SECOND)])
+        state, _ = run(client, state, [bid_received(a_bid(expires_at=NOW + life - 1))])
+        assert client.next_deadline(state) == AT + closes * SECOND, life
+
+
 def test_no_auction_begins_that_ends_after_the_last_promise() -> None:
     at = (ORDER.promise_by - 4) * SECOND
     state, effects = after([placed(at), Tick(at + WINDOW)])
