@@ -164,11 +164,16 @@ def _seeds(base: Options, start: int, count: int | None) -> Iterator[Options]:
 
 
 def _tell_swarm(found: Swarm, start: int, seconds: int, as_json: bool) -> None:
-    summary = {"first_seed": start, "seconds": seconds, **found.summary()}
+    spent = os.times()
+    cpu = int(spent.user + spent.system + spent.children_user + spent.children_system)
+    per_minute = found.results * 60 // max(1, cpu)
+    speed = {"seconds": seconds, "cpu_seconds": cpu, "seeds_a_minute_a_core": per_minute}
+    summary = {"first_seed": start, **speed, **found.summary()}
     if not as_json:
         seen = summary["coverage"]
         typer.echo(
-            f"{found.results} seeds, {len(found.failures)} failed; {summary['node_hours']} node-hours simulated\n"
+            f"{found.results} seeds, {len(found.failures)} failed; {summary['node_hours']} node-hours simulated,"
+            f" {per_minute} seeds a minute a core\n"
             f"exercised: {seen['pairs']} of {seen['pairs_of']} pairs of phase and event,"
             f" {seen['refused_pairs']} of {seen['refused_pairs_of']} refused ones,"
             f" {seen['faults']} of {seen['faults_of']} kinds of fault,"

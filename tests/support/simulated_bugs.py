@@ -205,6 +205,16 @@ def deaf_to_reorgs(patch: Patch) -> None:
     patch.setattr(Shell, "undo", lambda node, event: None)
 
 
+def locks_too_late(patch: Patch) -> None:
+    """An old bug: a lock is sent as long as its proof can be made before the promise, with no time to settle it."""
+
+    def careless(tariff: Tariff, now: int, promise_at: int, backlog_ms: int, proving_ms: int, locks: bool) -> bool:
+        return now + pricing.proving_seconds(tariff, backlog_ms, proving_ms) < promise_at
+
+    patch.setattr(pricing, "BID_LIFE", 0)
+    patch.setattr(prover, "can_keep", careless)
+
+
 BUGS: dict[str, Bug] = {
     "a chain that loses money": Bug("SIM-1", Leaky),
     "a chain that pays twice": Bug("SIM-2", Forgetful),
@@ -227,5 +237,6 @@ BUGS: dict[str, Bug] = {
 OLD_BUGS: dict[str, Callable[[Patch], None]] = {
     "reorg-of-a-confirmed-settlement": deaf_to_reorgs,
     "lock-that-failed-and-landed": drops_failed_locks,
+    "lock-too-late-for-its-promise": locks_too_late,
 }
 """Bugs that the swarm found, under the names of their files in tests/regressions."""
