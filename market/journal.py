@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bytes of events and effects for the journal: canonical msgpack of a type name and its fields."""
+"""Bytes of events and effects for the journal: canonical msgpack of a type name and its fields.
+
+A field that a later version added has its default in a record that an earlier one wrote.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +48,7 @@ def _decode(data: bytes, kinds: dict[str, type[T]]) -> T:
         decoded: T = _ADAPTERS[name].validate_python(value[1])
     except (ValidationError, RecursionError) as error:
         raise NotCanonicalError("A journal record has fields that are not valid.") from error
-    if pack([name, plain(_ADAPTERS[name].dump_python(decoded))]) != data:
+    dumped = plain(_ADAPTERS[name].dump_python(decoded))
+    if not value[1].keys() <= dumped.keys() or pack([name, {key: dumped[key] for key in sorted(value[1])}]) != data:
         raise NotCanonicalError("A journal record is not in its canonical form.")
     return decoded

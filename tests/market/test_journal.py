@@ -97,6 +97,15 @@ def test_any_refusal_comes_back(of: bytes, peer: str, code: str, quote: int) -> 
     assert decode_effect(encode(effect)) == effect
 
 
+def test_a_field_that_an_earlier_version_did_not_know_has_its_default() -> None:
+    name, fields = unpack(encode(locked()))
+    assert decode_event(pack([name, {key: fields[key] for key in fields if key != "price"}])) == replace(
+        locked(), price=0
+    )
+    with pytest.raises(NotCanonicalError):
+        decode_event(pack([name, {key: fields[key] for key in fields if key != "prover"}]))
+
+
 def test_events_are_no_effects() -> None:
     with pytest.raises(NotCanonicalError):
         decode_effect(encode(all_events()[0]))
