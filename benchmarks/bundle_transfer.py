@@ -72,7 +72,10 @@ async def serve(store: Path, key_folder: Path) -> None:
                 await channel.send(data)
 
     node.add_stream_handler(PLAIN, plain, 30.0)
-    await node.run()
+    parent = os.getppid()
+    async with node.running():
+        while os.getppid() == parent:  # a killed benchmark leaves no source behind
+            await trio.sleep(0.5)
 
 
 async def copy_plain(node: Transport, source: str, bundle_id: bytes, size: int, target: Path) -> None:
@@ -127,7 +130,7 @@ def source_processes(store: Path, folder: Path, count: int) -> Iterator[list[str
 
 def run(megabytes: int, sources: int, repeat: int) -> dict[str, Any]:
     """Measure; every figure is the median of `repeat` runs."""
-    size, runs = megabytes * CHUNK_BYTES, []
+    size, runs, load = megabytes * CHUNK_BYTES, [], round(os.getloadavg()[0], 1)
     with tempfile.TemporaryDirectory(prefix="proofmesh-transfer-") as name:
         folder = Path(name)
         bundle_id = write_bundle(folder / "store", size)
@@ -142,6 +145,7 @@ def run(megabytes: int, sources: int, repeat: int) -> dict[str, Any]:
     ratios = {way: median(each["plain"] / each[way] for each in runs) for way in ways[1:]}
     return {
         "machine": f"{os.cpu_count()} cores ({platform.machine()}, Python {platform.python_version()})",
+        "load_before": load,
         "megabytes": megabytes,
         "runs": repeat,
         "mb_per_second": {key: round(rate, 1) for key, rate in rates.items()},
@@ -157,7 +161,8 @@ def page(result: dict[str, Any]) -> str:
     return f"""# Bundles between peers
 
 Written by `python -m benchmarks.bundle_transfer`; do not edit. A bundle of {result["megabytes"]} MiB between processes
-over loopback, medians of {result["runs"]} runs, {result["machine"]}. The plain copy streams the same bytes in frames
+over loopback, medians of {result["runs"]} runs, {result["machine"]}, load average {result["load_before"]} before
+(above the number of cores, the rates say little and the ratios more). The plain copy streams the same bytes in frames
 of 1 MiB over the same transport and hashes nothing. Noise and Yamux in Python bound both: with several sources the
 fetching process, one core, is the bound, and sources on the same machine compete with it.
 

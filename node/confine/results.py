@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
-import importlib
 import io
 import pickle
 from enum import Enum
@@ -64,7 +63,7 @@ def check(data: bytes) -> None:
 class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _OUTCOMES:
-            return getattr(importlib.import_module(module), name)
+            return super().find_class(module, name)
         if "." in name:
             raise AnswerRefusedError("An answer of a worker names what is inside something else.")
         if module == "builtins":
@@ -72,7 +71,7 @@ class _Reader(pickle.Unpickler):
             if name in _CONTAINERS or (isinstance(found, type) and issubclass(found, Exception)):
                 return found
         elif module.startswith(_OWN):
-            found = getattr(importlib.import_module(module), name, None)
+            found = super().find_class(module, name)
             plain = isinstance(found, type) and (dataclasses.is_dataclass(found) or issubclass(found, Exception | Enum))
             if plain and found.__module__ == module:
                 return found
