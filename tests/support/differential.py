@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
+from anvil import GENESIS_TIME
 from escrow_market import COMMITMENT, ETHER, OUTPUT, WITHDRAWAL_DELAY, Market, account, market, tiny_program
 from eth_abi.abi import decode, encode
 from token_contracts import token_call
@@ -356,13 +358,13 @@ def _compact(signature: bytes) -> bytes:
 
 
 def _spoilt(made: Settlement, how: int) -> Settlement:
-    """A settlement whose proof does not hold: of another output, another settler, another payout's, or cut down."""
+    """A settlement whose proof does not hold: all zero, a point twice, of another settler, of another output."""
     if how == 0:
         return replace(made, proof=bytes(256))
     if how == 1:
         return replace(made, proof=made.proof[:64] + made.proof[:64] + made.proof[128:])
     if how == 2:
-        return replace(made, outputs=())
+        return replace(made, settler=OUTSIDE)
     return replace(made, outputs=(OUTPUT + how,))
 
 
@@ -520,15 +522,18 @@ def _hex(data: bytes) -> str:
     return "0x" + data.hex()
 
 
+@cache
+def compiled() -> Any:
+    """The driver and the tokens, compiled once a process (and what it forks)."""
+    folder = CHECKOUT / "contracts" / "test"
+    sources = {name: (folder / name).read_text(encoding="utf-8") for name in ("Driver.sol", "Tokens.sol")}
+    return compile_sources(sources)["contracts"]
+
+
 @contextmanager
 def campaigns(seed: int) -> Iterator[Callable[[], Campaign]]:
     """A chain with contracts, token and driver; each call gives a campaign on a fresh copy of it."""
-    output = compile_sources(
-        {
-            "Driver.sol": (CHECKOUT / "contracts/test/Driver.sol").read_text(encoding="utf-8"),
-            "Tokens.sol": (CHECKOUT / "contracts/test/Tokens.sol").read_text(encoding="utf-8"),
-        }
-    )["contracts"]
+    output = compiled()
     with market(NAMES) as chain:
         operator = account("operator")
         for each in (operator, *PEOPLE):
@@ -555,7 +560,7 @@ def campaigns(seed: int) -> Iterator[Callable[[], Campaign]]:
                 assert chain.rpc.call("evm_revert", snapshot)
                 snapshot = chain.rpc.call("evm_snapshot")
             number += 1
-            drawer = Drawer(chain, token, random.Random(f"{seed}/{number}"), chain.now() + 10)
+            drawer = Drawer(chain, token, random.Random(f"{seed}/{number}"), GENESIS_TIME + 100_000)
             campaign = Campaign(chain, driver, token, drawer)
             campaign.step([_opening(each, token, which) for each in PEOPLE for which in (False, True)])
             drawer.now += 1

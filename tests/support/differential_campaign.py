@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from differential import Disagreement, campaigns
+from differential import Disagreement, campaigns, compiled
 
 from contracts.abi import artifact
 
@@ -25,7 +24,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 OUTPUT = CHECKOUT / "build" / "differential.json"
 TRANSACTIONS = 40
 """Of one campaign on a fresh chain state; about 600 calls."""
-CALLS_A_CHAIN = 10_000
+CALLS_A_CHAIN = 4_000
 """After so many a new anvil is started."""
 
 
@@ -34,6 +33,7 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     started, seen, failed, done = time.monotonic(), Counter[str](), list[str](), 0
     OUTPUT.parent.mkdir(exist_ok=True)
+    compiled()
     with ProcessPoolExecutor(options.processes) as pool:
         chains = -(-options.calls // CALLS_A_CHAIN)
         each = min(CALLS_A_CHAIN, options.calls)
@@ -51,7 +51,6 @@ def main(arguments: list[str]) -> int:
 
 def on_one_chain(seed: int, calls: int) -> tuple[Counter[str], str | None]:
     """Run campaigns on one anvil until there were so many calls; return what came of them, and a disagreement."""
-    os.nice(5)
     seen = Counter[str]()
     with campaigns(seed) as fresh:
         number = 0
