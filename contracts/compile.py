@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -32,12 +32,12 @@ EIP170_LIMIT = 24_576
 """Largest code of a contract, in bytes (EIP-170)."""
 _IMPORT = re.compile(r'^import\s[^"]*"([^"]+)";', re.MULTILINE)
 _SECONDS = 300
-_WANTED = [
+_WANTED = (
     "abi",
     "evm.bytecode.object",
     "evm.deployedBytecode.object",
     "evm.deployedBytecode.immutableReferences",
-]
+)
 _TRANSIENT_STORAGE = "2394"
 """Warning that the compiler gives whenever EIP-1153 is used; OpenZeppelin's guard clears its slot."""
 
@@ -49,7 +49,7 @@ def build() -> dict[str, str]:
         ToolMissingError: Node.js or solc-js is not installed.
         CompileError: the compiler reports an error or a warning, or a contract is too large.
     """
-    output = compile_sources(_sources())
+    output = compile_sources(sources())
     return {name: _artifact(name, output) for name in CONTRACTS}
 
 
@@ -72,7 +72,7 @@ def _committed(name: str) -> str | None:
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
-def _sources() -> dict[str, str]:
+def sources() -> dict[str, str]:
     """Return every source by the name under which the compiler knows it, imports followed."""
     found: dict[str, str] = {}
     waiting = [f"src/{name}.sol" for name in CONTRACTS]
@@ -105,14 +105,15 @@ def _resolve(importer: str, target: str) -> str:
     return "/".join(parts)
 
 
-def compile_sources(sources: Mapping[str, str]) -> dict[str, Any]:
-    """Return what solc-js says of sources by their import names, with the settings of the artifacts."""
+def compile_sources(sources: Mapping[str, str], wanted: Sequence[str] = _WANTED) -> dict[str, Any]:
+    """Return what solc-js says of sources by their import names, with the settings of the artifacts: syntax trees,
+    and what is wanted of each contract."""
     request = {
         "language": "Solidity",
         "sources": {name: {"content": sources[name]} for name in sorted(sources)},
         "settings": {
             **SETTINGS,
-            "outputSelection": {"*": {"*": _WANTED, "": ["ast"]}},
+            "outputSelection": {"*": {"*": list(wanted), "": ["ast"]}},
         },
     }
     with tempfile.TemporaryDirectory() as home:

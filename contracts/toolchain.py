@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -46,3 +47,22 @@ def tool_environment(home: Path) -> dict[str, str]:
         "FOUNDRY_DISABLE_NIGHTLY_WARNING": "1",
         "LANG": "C.UTF-8",
     }
+
+
+def own_environment(folder: Path, requirement: str) -> Path:
+    """Return the Python of an environment in `folder` that has one pinned tool; made when it is missing.
+
+    Raises:
+        ToolMissingError: the tool cannot be installed.
+    """
+    python, mark = folder / "bin" / "python", folder / "installed"
+    if not (mark.is_file() and mark.read_text(encoding="utf-8") == requirement):
+        for command in (
+            [sys.executable, "-m", "venv", str(folder)],
+            [str(python), "-m", "pip", "install", "--quiet", requirement],
+        ):
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode != 0:
+                raise ToolMissingError(f"{requirement} cannot be installed: {done.stderr.strip()[-500:]}")
+        mark.write_text(requirement, encoding="utf-8")
+    return python
