@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -147,13 +149,26 @@ def swarm(
 
     interrupted = False
     try:
-        every = _seeds(base, start, seeds)
-        run_swarm(every, workers or os.cpu_count() or 1, enough, progress, into=found)
+        with _interruptible():
+            every = _seeds(base, start, seeds)
+            run_swarm(every, workers or os.cpu_count() or 1, enough, progress, into=found)
     except KeyboardInterrupt:
         interrupted = True
     _tell_swarm(found, start, int(time.monotonic() - begun), as_json)
     if found.failures or interrupted:
         raise typer.Exit(found.exit_code or INTERRUPTED)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let SIGINT and SIGTERM end the search, also where SIGINT came ignored, as in a script's background job."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(each, signal.default_int_handler) for each in signals]
+    try:
+        yield
+    finally:
+        for each, handler in zip(signals, before, strict=True):
+            signal.signal(each, handler)
 
 
 def _seeds(base: Options, start: int, count: int | None) -> Iterator[Options]:

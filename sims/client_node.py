@@ -21,7 +21,6 @@ from market.events import (
     AwardAccepted,
     BidReceived,
     CancelAsked,
-    ChainSettled,
     Event,
     JobEvent,
     OrderPlaced,
@@ -101,18 +100,22 @@ class ClientNode(Shell[client.State]):
 
     def fed(self, event: Event) -> None:
         """Keep what the machine forgets: outcome and instant of every order."""
-        touched = [event.order_hash] if isinstance(event, JobEvent) else list(self.state.jobs)
-        for order_hash in touched:
+        self._look([event.order_hash] if isinstance(event, JobEvent) else list(self.state.jobs))
+
+    def restarted(self) -> None:
+        """See what was journalled in the instant of the death."""
+        self._look(list(self.state.jobs))
+
+    def _look(self, orders: list[bytes]) -> None:
+        for order_hash in orders:
             job, placed = self.state.jobs.get(order_hash), self.placed.get(order_hash)
             if job is None or placed is None:
                 continue
-            placed.rounds = job.round
+            placed.rounds, placed.paid = job.round, job.paid
             if job.phase not in client.FINAL:
                 placed.outcome = None
             elif placed.outcome is not job.phase:
                 placed.outcome, placed.ended_at = job.phase, self.around.world.now
-            if isinstance(event, ChainSettled):
-                placed.paid = event.price + event.fee
 
     def hear(self, event: JobEvent) -> None:
         """Take the chain's word on own orders."""
