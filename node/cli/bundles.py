@@ -38,7 +38,7 @@ def find(session: Session, name: str) -> Bundle:
         BundleUnknownError: there is none of that name.
     """
     if (Path(name) / "manifest.json").is_file():
-        return load(Path(name))
+        return load(Path(name).absolute())  # a confined process has a working folder of its own
     try:
         identity = fixed_bytes(name, 32, "a bundle id")
     except UsageError:
@@ -52,7 +52,8 @@ def audit(session: Session, bundle: Bundle, powers_of_tau: Path | None = None) -
     Raises:
         AuditError: it is not what it says.
     """
-    powers = powers_of_tau or session.settings().powers_of_tau
+    given = powers_of_tau or session.settings().powers_of_tau
+    powers = None if given is None else given.absolute()
     result = confined(session, bundle, audit_folder, str(bundle.folder), bundle.id, powers, powers_of_tau=powers)
     store(session).remember(result)
     return result
