@@ -111,8 +111,7 @@ class ChainView:
 
     async def gas_price(self) -> int:
         """Return what a unit of gas costs in the next block, in wei."""
-        header = await self.client.header("latest")
-        return (header.base_fee if header else 0) + await self.client.tip()
+        return await self.client.base_fee() + await self.client.tip()
 
     async def verifying_key(self, program_id: bytes) -> tuple[int, ...]:
         """Return the words of a program's verifying key; remembered, for it never changes."""

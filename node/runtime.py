@@ -327,7 +327,7 @@ async def _assemble(
         nursery.start_soon(ChainDirectory(chain, transport, announces=settings.directory == "announce").run)
     shells = [role.shell for role in (node.client, node.prover, node.verifier) if role is not None]
     nursery.start_soon(context.storage.watch)
-    nursery.start_soon(keep_status, folder, transport, shells, context.storage)
+    nursery.start_soon(keep_status, folder, transport, shells, context.storage, chain)
     return node
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import trio
 
 from market import client, prover, verifier
+from node.chain_view import ChainView
 from node.data_folder import DataFolder
 from node.net import Transport
 from node.role_shell import RoleShell
@@ -26,11 +27,13 @@ MOST_NAMES = 40
 Shells = list[RoleShell[client.State] | RoleShell[prover.State] | RoleShell[verifier.State]]
 
 
-async def keep_status(folder: DataFolder, transport: Transport, shells: Shells, storage: Storage) -> None:
+async def keep_status(
+    folder: DataFolder, transport: Transport, shells: Shells, storage: Storage, chain: ChainView
+) -> None:
     """Write the status until cancelled; a full disk costs the status, not the node."""
     while True:
         try:
-            _write(folder.path / FILE, _snapshot(transport, shells, storage))
+            _write(folder.path / FILE, _snapshot(transport, shells, storage) | {"rpc": chain.client.rpc.report()})
         except OSError:
             transport.counters["status_not_written"] += 1
         await trio.sleep(PERIOD_SECONDS)

@@ -377,7 +377,7 @@ class ReorgTooDeepError(ChainError):
     """The chain replaced more blocks than the follower remembers."""
 
     code = "PM-RPC-008"
-    remedy = "The chain was reset or replaced: start in a new data folder."
+    remedy = "Compare the endpoints. If this is the chain, start again (it is read anew); if reset, a new data folder."
 
 
 class TransactionRevertedError(RevertedError):

@@ -125,6 +125,12 @@ class ChainClient:
         """
         await self.rpc.call("eth_sendRawTransaction", hex_of(raw))
 
+    async def base_fee(self) -> int:
+        """Return what a unit of gas costs at least in the next block, in wei: a rise is known one block ahead."""
+        latest, pending = await self.headers(["latest", "pending"])
+        known = [header.base_fee for header in (latest, pending) if header is not None]
+        return max(known, default=0)
+
     async def tip(self) -> int:
         """Return a priority fee per gas that the RPC suggests, in wei."""
         try:

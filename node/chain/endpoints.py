@@ -60,7 +60,7 @@ class Endpoint:
 
     def well(self) -> None:
         """It has answered."""
-        if self.failures:
+        if self.retry_at > float("-inf"):
             log.info("RPC endpoint answers again", endpoint=self.name)
         self.failures = 0
         self.retry_at = float("-inf")
@@ -120,6 +120,18 @@ class Endpoints:
     def several(self) -> bool:
         """Whether one can be compared with another."""
         return len(self.all) > 1
+
+    def report(self) -> list[dict[str, object]]:
+        """How each endpoint is, for an operator: by its place in the settings, never by its address."""
+        return [
+            {
+                "name": endpoint.name,
+                "head": None if endpoint.head is None else endpoint.head.number,
+                "failures": endpoint.failures,
+                "disagrees": endpoint.disagrees,
+            }
+            for endpoint in self.all
+        ]
 
     # --- one answer from whoever can give it ----------------------------------------------
 
@@ -302,7 +314,12 @@ class Endpoints:
         if faults is not None:
             faults.append(error)
         # A refusal is about the request: the endpoint is well, and another may have other limits.
-        if self.several and not isinstance(error, RpcRefusedError):
+        if isinstance(error, RpcRefusedError):
+            return
+        if not self.several:
+            endpoint.failures += 1
+            endpoint.checked = False
+        else:
             endpoint.failed(error, WRONG_CHAIN_RETRY_S if isinstance(error, WrongChainError) else None)
 
 

@@ -188,9 +188,7 @@ class TransactionSender:
         return max([self._next_nonce, mined, pending, *signed])
 
     async def _fees(self) -> Fees:
-        head = await self._client.header("latest")
-        base = head.base_fee if head is not None else 0
-        tip = await self._client.tip()
+        base, tip = await self._client.base_fee(), await self._client.tip()
         cap = min(2 * base + tip, self._policy.fee_cap_wei)
         return Fees(cap, min(tip, cap))
 

@@ -174,7 +174,7 @@ async def test_who_disagrees_on_a_block_is_not_asked_until_it_agrees_again(tmp_p
         with capture_logs() as logs:
             await follow_to(w, follower, record)
         assert record.undone == 0 and record.data == [b"one"]
-        assert [e.name for e in w.client.rpc.all if e.disagrees] == ["rpc 1"]
+        assert [each["name"] for each in w.client.rpc.report() if each["disagrees"]] == ["rpc 1"]
         assert "s3cret" not in str(logs) and "disagrees" in str(logs)
         before = len(w.proxies[0].asked)
         assert await w.client.balance(FUNDED.address) > 0

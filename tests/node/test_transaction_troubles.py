@@ -224,3 +224,23 @@ async def test_a_nonce_that_nobody_uses_any_more_is_filled(tmp_path: Path) -> No
             nursery.cancel_scope.cancel()
         assert await executions(chain) == 1
         assert len(store_of(tmp_path).attempts(f"fill-{mined}")) == 1
+
+
+async def test_a_gas_spike_after_sending_is_followed_by_a_replacement(tmp_path: Path) -> None:
+    async with tiny_chain(tmp_path) as chain:
+        await hold(chain)
+        sender, receipts = chain.sender(tmp_path, replace(QUICK, stuck_s=0.3)), list[Receipt]()
+
+        async def send() -> None:
+            receipts.append(await sender.send("a", Call(chain.contract, HELLO)))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            await until(lambda: store_of(tmp_path).attempts("a"))
+            spike = 100 * read(store_of(tmp_path).attempts("a")[0].raw)[1].cap
+            await chain.client.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(spike))
+            assert await chain.client.base_fee() == spike  # known before the block
+            await until(lambda: read(store_of(tmp_path).attempts("a")[-1].raw)[1].cap > spike)
+            await chain.mine()
+            await until(lambda: receipts)
+        assert receipts[0].gas_price >= spike and await executions(chain) == 1

@@ -16,7 +16,7 @@ from protocol.errors import ProofmeshError
 from protocol.structs import RefusalTerms
 
 ROOT = Path(__file__).resolve().parents[2]
-EXIT_CODES = {1, 2, 3, 4, 5, 6, 7}
+EXIT_CODES = {1, 2, 3, 4, 5, 6, 7, 8}  # 8: the simulator found that the code crashed
 
 
 def _load() -> ModuleType:
