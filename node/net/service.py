@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import structlog
 import trio
@@ -117,6 +118,7 @@ class Transport(StreamGate):
         self.round_trips: dict[str, float] = {}
         self.trusted: set[str] = set()  # peers that may take a stranger's place; the owner says who
         self._handlers: dict[str, Callable[[INetStream], Awaitable[None]]] = {}
+        self._dialling: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
         self._live: LiveHost | None = None
         self._up = trio.Event()
         self._nursery: trio.Nursery | None = None
@@ -291,6 +293,12 @@ class Transport(StreamGate):
             raise PeerUnreachableError(f"The connection to {name} ended: this node's network restarts.")
 
     async def _dial(self, live: LiveHost, info: PeerInfo) -> None:
+        # One dial a peer: several at once would be several connections, and end each other's at its door.
+        lock = self._dialling.setdefault(str(info.peer_id), trio.Lock())
+        async with lock:
+            await self._dial_alone(live, info)
+
+    async def _dial_alone(self, live: LiveHost, info: PeerInfo) -> None:
         name = str(info.peer_id)
         if name in live.connected():
             return

@@ -235,3 +235,17 @@ async def test_the_real_port_is_written_where_others_find_it(tmp_path: Path) -> 
     async with node.running():
         assert path.read_text().split() == list(node.addresses)
         assert "/tcp/0/" not in node.addresses[0]
+
+
+async def test_requests_to_a_peer_that_is_not_connected_yet_dial_it_once() -> None:
+    async with transport() as server, transport() as client:
+        answers: list[bytes] = []
+
+        async def ask(number: int) -> None:
+            answers.append(await client.request(server.addresses[0], ECHO, b"%d" % number, 100, HANG_GUARD))
+
+        async with trio.open_nursery() as nursery:
+            for number in range(20):
+                nursery.start_soon(ask, number)
+        assert len(answers) == 20 and server.door.seated == 1
+        assert server.door.counters["handshake_failed"] == 0
