@@ -14,7 +14,8 @@ import trio
 from protocol.errors import ProofmeshError
 from sims.cluster.processes import PROOFMESH, environment
 
-COMMAND_SECONDS = 180.0
+COMMAND_SECONDS = 900.0
+"""A hang guard: on a machine with fifty processes to a core a command of two seconds has taken three minutes."""
 
 
 class ClusterError(ProofmeshError):

@@ -15,7 +15,7 @@ import trio
 from sims.cluster.link import Link, ports_of
 from sims.cluster.processes import PROOFMESH, Child, environment, start
 
-UP_SECONDS = 180.0
+UP_SECONDS = 600.0
 _TRACEBACK = re.compile(r"^.*Traceback \(most recent call last\)", re.MULTILINE)
 
 

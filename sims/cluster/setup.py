@@ -27,7 +27,7 @@ from sims.cluster.processes import PROOFMESH, environment, start
 ETHER = 10**18
 WALLET_WEI = 10 * ETHER
 DEPOSIT_WEI = {"prover": 2 * ETHER, "client": 5 * ETHER, "verifier": 0, "publisher": 0}
-CHAIN_SECONDS = 180.0
+CHAIN_SECONDS = 600.0
 AT_ONCE = 3
 """Daemons that start at the same time: each takes two seconds of CPU."""
 STRATEGIES = ("wrong-proof", "stall", "vanish")
