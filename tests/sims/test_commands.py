@@ -184,7 +184,7 @@ def test_a_few_dozen_worlds_exercise_most_of_what_exists() -> None:
     seen = found.summary()["coverage"]
     assert seen["pairs"] * 100 >= 55 * seen["pairs_of"], seen["missed_pairs"]
     assert seen["faults"] * 100 >= 90 * seen["faults_of"], seen["missed_faults"]
-    assert seen["strategies"] * 100 >= 80 * seen["strategies_of"], seen["missed_strategies"]
+    assert seen["strategies"] * 100 >= 60 * seen["strategies_of"], seen["missed_strategies"]
 
 
 def test_a_quiet_world_does_not_count_as_coverage() -> None:

@@ -24,7 +24,7 @@ def test_a_planted_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def found(bug: Bug, seed: int) -> bool:
-    scenario = draw_scenario(Options(nodes=bug.nodes, jobs=bug.jobs, seed=seed))
+    scenario = draw_scenario(Options(nodes=bug.nodes, jobs=bug.jobs, seed=seed, byzantine_ppm=bug.liars_ppm))
     violation = run_scenario(scenario, bug.escrow()).violation
     if violation is None or not way_of(violation).startswith(bug.way):
         return False

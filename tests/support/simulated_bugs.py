@@ -105,6 +105,7 @@ class Bug:
     plant: Callable[[Patch], None] = lambda patch: None
     nodes: int = 9
     jobs: int = 12
+    liars_ppm: int | None = None
 
 
 def _machine(patch: Patch, module: Any, before: Callable[[Any, Event], Event | None]) -> None:
@@ -222,7 +223,7 @@ BUGS: dict[str, Bug] = {
     "a chain that pays more than was signed": Bug("SIM-4", Generous),
     "a chain that slashes who was in time": Bug("SIM-5", Greedy),
     "a prover that gives up locks which land": Bug("SIM-5", plant=drops_failed_locks),
-    "a chain that never refunds": Bug("SIM-6", Stuck),
+    "a chain that never refunds": Bug("SIM-6", Stuck, liars_ppm=600_000),
     "a chain that settles nothing": Bug("SIM-7", Dead),
     "a chain that robs in silence": Bug("SIM-8", Robbing),
     "a journal that loses its newest record": Bug("SIM-9", plant=forgetful_journal),
