@@ -48,8 +48,8 @@ def test_dry_then_for_real_then_again_then_checked_and_joined(
     assert not dry["deployed"] and len(dry["missing"]) == 4 and 0 < int(dry["cost_wei"]) < int(dry["most_wei"])
     assert transactions(shell, rpc) == 0 and not (tmp_path / "data" / "deployment.json").exists()
     done = shell("deploy", "--allow-dev")
-    assert done["contracts"] == dry["contracts"] and done["start_block"] == 1 and transactions(shell, rpc) == 4
-    assert shell("deploy", "--allow-dev")["missing"] == [] and transactions(shell, rpc) == 4
+    assert done["contracts"] == dry["contracts"] and done["start_block"] == 1 and transactions(shell, rpc) == 5
+    assert shell("deploy", "--allow-dev")["missing"] == [] and transactions(shell, rpc) == 5
     settings = shell("config", "show")
     assert settings["escrow"]["value"] == done["contracts"]["Escrow"]
     assert settings["escrow"]["from"] == done["file"]
@@ -105,5 +105,5 @@ def test_killed_between_two_contracts_it_goes_on_where_it_was(
         process.wait()
     rpc.call("evm_setIntervalMining", 1)
     done = shell("deploy")
-    assert shell("chain", "check")["good"] and transactions(shell, rpc) == 4
+    assert shell("chain", "check")["good"] and transactions(shell, rpc) == 5
     assert parse_deployment(Path(done["file"]).read_text()).block == done["start_block"]

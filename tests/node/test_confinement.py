@@ -179,7 +179,7 @@ def _slow_to_compile() -> bytes:
     for number in range(3):
         nodes.append(helper.make_node("MatMul", [last, f"W{number}"], [f"M{number}"]))
         nodes.append(helper.make_node("Relu", [f"M{number}"], [last := f"R{number}"]))
-    return bytes(model(nodes, (None, 4), weights).SerializeToString())
+    return bytes(model(nodes, (None, 4), weights, results=(last,)).SerializeToString())
 
 
 async def test_a_model_that_takes_for_ever_to_compile_costs_its_limit(bundle: Bundle, tmp_path: Path) -> None:
