@@ -39,6 +39,8 @@ SHARES = (0, 0, 0, 100_000, 300_000, 300_000, 600_000)
 """Shares of liars in ppm, equally likely."""
 CHEAP_WEI_PER_MS = 1
 """What liars charge: by price they win every auction."""
+MOST_LIARS = 3
+"""With more liars than this, each of them can win an auction of an order until there is no time for another."""
 MOST_HOSTILE_PPM = 350_000
 """With more liars than this among provers, an order may find no honest one in all of its auctions."""
 
@@ -108,7 +110,9 @@ def hostile(scenario: Scenario) -> bool:
     """Return whether liars are so many that an honest order may find nobody to serve it."""
     liars = sum(1 for prover in scenario.provers if prover.strategy != "honest")
     honest = len(scenario.provers) - liars
-    return honest == 0 or Fraction(liars, len(scenario.provers)) > Fraction(MOST_HOSTILE_PPM, 10**6)
+    return (
+        liars > MOST_LIARS or honest == 0 or Fraction(liars, len(scenario.provers)) > Fraction(MOST_HOSTILE_PPM, 10**6)
+    )
 
 
 def _require_sane(options: Options) -> None:
