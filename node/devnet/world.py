@@ -43,7 +43,7 @@ from proving.bundle import load
 log = structlog.get_logger("proofmesh.devnet")
 
 ETHER = 10**18
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 STATE_FILE = "devnet.json"
 
 
