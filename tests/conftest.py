@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""For all tests: no example of a property is judged by the clock, machines are busy; and names stay short."""
+"""For all tests: no property is judged by the clock, machines are busy; names stay short; no log level is left over."""
 
 from __future__ import annotations
 
+import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 LONGEST_NAME = 80
@@ -16,3 +18,9 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     if isinstance(val, bytes | str) and len(val) > LONGEST_NAME:
         return f"{argname} of {len(val)}"
     return None
+
+
+@pytest.fixture(autouse=True)
+def fresh_logging() -> None:
+    """Forget what a command of an earlier test configured: it would hide lines from `capture_logs`."""
+    structlog.reset_defaults()
