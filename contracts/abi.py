@@ -35,6 +35,8 @@ class Entry:
     input_names: tuple[str, ...]
     outputs: tuple[str, ...]
     indexed: tuple[bool, ...]
+    changes: bool = False
+    """Whether it is a function that may change state."""
 
     @property
     def topic(self) -> bytes:
@@ -143,6 +145,7 @@ def _entry(item: Mapping[str, Any]) -> Entry:
         input_names=tuple(parameter["name"] for parameter in inputs),
         outputs=tuple(_type(parameter) for parameter in item.get("outputs", ())),
         indexed=tuple(bool(parameter.get("indexed")) for parameter in inputs),
+        changes=item.get("stateMutability") in ("nonpayable", "payable") and item["type"] == "function",
     )
 
 

@@ -9,6 +9,7 @@ interface Vm {
     function deal(address account, uint256 balance) external;
     function addr(uint256 key) external returns (address);
     function sign(uint256 key, bytes32 digest) external returns (uint8 v, bytes32 r, bytes32 s);
+    function chainId(uint256 id) external;
     function snapshotState() external returns (uint256 id);
     function revertToState(uint256 id) external returns (bool done);
     function expectRevert(bytes4 selector) external;
