@@ -294,16 +294,20 @@ def _witness(state: State, job: Job, event: WitnessReady) -> Step:
 
 def _lock_failed(state: State, job: Job, event: LockFailed) -> Step:
     """Whoever says so may be wrong: what can still be mined would cost the collateral. So the input is kept."""
-    assert job.award is not None
-    deadline = end_of(job.award.lock_by) + state.tariff.promise_slack * SECOND
     said = Report(job.order_hash, "lock-failed", job.order.client)
     tell = SendRefusal(job.order_hash, job.peer, refusals.LOCK_FAILED, 0)
-    return _put(state, replace(job, deadline=deadline)), (said, tell)
+    return _await_lock(state, job), (said, tell)
+
+
+def _await_lock(state: State, job: Job) -> State:
+    assert job.award is not None
+    return _put(state, replace(job, deadline=end_of(job.award.lock_by) + state.tariff.promise_slack * SECOND))
 
 
 def _locked(state: State, job: Job, event: ChainLocked) -> Step:
+    """Another prover's lock may be replaced with its block, and this one's, sent already, may be mined instead."""
     if event.prover != state.account:
-        return _drop(state, job, "locked by another prover")
+        return _await_lock(state, job), (Report(job.order_hash, "locked-by-another", event.prover),)
     return _prove(state, replace(job, locked=True))
 
 

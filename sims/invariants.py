@@ -145,7 +145,8 @@ def check_exposure(node: ProverNode) -> None:
             and not job.locked
             and (job.bid.locks or job.order_hash in node.state.locks)
         )
-        if exposure(node.state, account) - covered > node.state.tariff.exposure_cap:
+        unpaid = node.state.unpaid.get(account, 0)
+        if exposure(node.state, account) - unpaid - covered > node.state.tariff.exposure_cap:
             raise SafetyViolationError(f"SIM-10: prover {node.index} risks too much with one client.")
 
 

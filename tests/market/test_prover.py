@@ -46,6 +46,7 @@ from market.effects import (
 )
 from market.events import (
     ChainExpired,
+    ChainUndone,
     FundsChanged,
     InputOpened,
     InputRejected,
@@ -317,9 +318,20 @@ def test_what_a_program_is_proved_with_is_lost_and_the_first_order_opens_the_bre
 
 
 def test_a_lock_of_somebody_else_ends_the_job_and_a_refused_lock_is_told() -> None:
-    for phase in (Phase.QUOTED, Phase.AWARDED, Phase.WITNESSING, Phase.LOCKING, Phase.PROVING):
+    for phase in (Phase.QUOTED, Phase.AWARDED, Phase.WITNESSING, Phase.PROVING):
         state, effects = run(prover, prover_in(phase), [locked(account=OTHER)])
         assert job_of(state).phase is Phase.DROPPED and EraseSecrets(ORDER_HASH) in effects
+
+
+def test_a_lock_that_lost_to_another_and_is_mined_when_that_one_is_replaced_is_served() -> None:
+    state, effects = run(prover, prover_in(Phase.LOCKING), [locked(account=OTHER)])
+    assert job_of(state).phase is Phase.LOCKING and EraseSecrets(ORDER_HASH) not in effects
+    won, effects = run(prover, state, [ChainUndone(AT, ORDER_HASH), locked()])
+    assert StartProof in kinds(effects) and job_of(won).locked
+    deadline = prover.next_deadline(state)
+    assert deadline is not None
+    state, effects = run(prover, state, [Tick(deadline)])
+    assert job_of(state).phase is Phase.DROPPED and EraseSecrets(ORDER_HASH) in effects
 
 
 def test_a_lock_that_is_said_to_have_failed_and_lands_all_the_same_is_served() -> None:

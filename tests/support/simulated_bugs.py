@@ -11,7 +11,7 @@ import pytest
 
 from market import pricing, prover, refusals
 from market.effects import Effect, KeepReceipt
-from market.events import ChainSettled, Event, LockFailed, OrderPlaced
+from market.events import ChainLocked, ChainSettled, Event, LockFailed, OrderPlaced
 from market.pricing import Tariff
 from protocol.structs import Award, Order
 from sims import chain, client_node, prover_node, verifier_node
@@ -216,6 +216,18 @@ def locks_too_late(patch: Patch) -> None:
     patch.setattr(prover, "can_keep", careless)
 
 
+def yields_to_other_locks(patch: Patch) -> None:
+    """An old bug: a prover whose lock was sent gives up when another one's is mined first."""
+
+    def yielding(state: Any, job: Any, event: ChainLocked) -> Any:
+        if event.prover != state.account:
+            return prover._drop(state, job, "locked by another prover")
+        return prover._locked(state, job, event)
+
+    table: Any = prover.TABLE
+    patch.setitem(table, (prover.Phase.LOCKING, ChainLocked), yielding)
+
+
 BUGS: dict[str, Bug] = {
     "a chain that loses money": Bug("SIM-1", Leaky),
     "a chain that pays twice": Bug("SIM-2", Forgetful),
@@ -239,5 +251,6 @@ OLD_BUGS: dict[str, Callable[[Patch], None]] = {
     "reorg-of-a-confirmed-settlement": deaf_to_reorgs,
     "lock-that-failed-and-landed": drops_failed_locks,
     "lock-too-late-for-its-promise": locks_too_late,
+    "lock-that-lost-and-was-mined-after-a-reorg": yields_to_other_locks,
 }
 """Bugs that the swarm found, under the names of their files in tests/regressions."""
