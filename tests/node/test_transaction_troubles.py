@@ -241,6 +241,10 @@ async def test_a_gas_spike_after_sending_is_followed_by_a_replacement(tmp_path: 
             await chain.client.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(spike))
             assert await chain.client.base_fee() == spike  # known before the block
             await until(lambda: read(store_of(tmp_path).attempts("a")[-1].raw)[1].cap > spike)
+            with trio.fail_after(GUARD):  # it is journalled before it is in the pool
+                sent = hex_of(store_of(tmp_path).attempts("a")[-1].hash)
+                while await chain.client.rpc.call("eth_getTransactionByHash", sent) is None:
+                    await trio.sleep(0.02)
             await chain.mine()
             await until(lambda: receipts)
         assert receipts[0].gas_price >= spike and await executions(chain) == 1
