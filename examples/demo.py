@@ -256,7 +256,7 @@ class Demo:
         await self._lock_first("prover-1")
         before = await self._balances()
         events, receipt = await self._job_with_a_death(
-            self._allow("prover-1", "prover-2"), "60s", "30s", "silent"
+            self._allow("prover-1", "prover-2"), "120s", "30s", "silent"
         )
         after = await self._balances()
         assert receipt is not None
@@ -350,7 +350,7 @@ class Demo:
         environment = {"PROOFMESH_PROVER_WEI_PER_MS": str(plan.price), **plan.extra, **LOCK_FIRST}
         await self.world.spawn(name, ["prover", "run", "--bundle", bundle], environment)
         await self._wait_for(lambda: b"serving " in log.read_bytes()[offset:])
-        console.print(f"{name} now locks every job before it proves, and promises within 15 s.")
+        console.print(f"{name} now locks every job before it proves, and promises within 15 s of the end of its bid.")
 
     def _tell(self, event: Fields) -> None:
         kind, account = event.get("event"), event.get("account")
