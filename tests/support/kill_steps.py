@@ -48,6 +48,8 @@ PATIENCE = 600.0
 DEADLINE, GRACE = 420, 60
 WINDOW = 5
 """Seconds; the six auctions of a job then last longer than a busy machine needs to start a prover."""
+SLACK = 150
+"""Seconds added to a promise: one that was missed because the machine is busy ends a direct job unpaid."""
 COLLATERAL = 10**15
 AFTER_THE_END = 8.0
 """Seconds to wait for a point behind the end of the job (a notice, a receipt)."""
@@ -112,7 +114,8 @@ class Stage:
     async def start(self, node: str) -> None:
         """Start a daemon on its folder."""
         if node.startswith("prover"):
-            await self.world.start_prover(node, {VARIABLE: str(self.crash_file(node))})
+            extra = {VARIABLE: str(self.crash_file(node)), "PROOFMESH_PROVER_PROMISE_SLACK_SECONDS": str(SLACK)}
+            await self.world.start_prover(node, extra)
         else:
             await self.world.spawn(node, ["verifier", "run"], {VARIABLE: str(self.crash_file(node))})
 
@@ -142,6 +145,10 @@ async def staged_on(world: World, folder: Path, daemons: Sequence[str]) -> Async
             nursery.start_soon(staged.revive, node)
         yield staged
         nursery.cancel_scope.cancel()
+    for node in daemons:
+        await world.stop(node)
+        await (world.start_prover(node) if node.startswith("prover") else world.spawn(node, ["verifier", "run"]))
+    await _back(staged)
 
 
 HEARSAY = ("VerifierSeen", "VerifierGone", "FundsChanged", "ProgramServed")
