@@ -12,6 +12,7 @@ import httpx
 
 from protocol.errors import RpcMalformedError
 from protocol.hashing import keccak256
+from sims.cluster.options import BLOCK_SECONDS
 
 REQUEST_SECONDS = 60.0
 
@@ -78,20 +79,27 @@ class Chain:
         await self.call("anvil_mine", hex(1))
 
     async def reorg(self, depth: int) -> None:
-        """Replace the last blocks by empty ones; their transactions are gone, as if never heard of."""
-        await self.call("anvil_reorg", depth, [])
+        """Replace the last blocks by empty ones; their transactions are gone, as if never heard of.
+
+        The clock's mining rests meanwhile: a block that anvil mines during a reorg leaves a number without a block.
+        """
+        await self.call("evm_setIntervalMining", 0)
+        try:
+            await self.call("anvil_reorg", depth, [])
+        finally:
+            await self.call("evm_setIntervalMining", BLOCK_SECONDS)
 
     async def flows(self, first: int, last: int, accounts: Iterable[str]) -> dict[str, Flow]:
         """Return what the transactions of blocks `first` to `last` did to wallets, from the receipts."""
         wanted = {account.lower() for account in accounts}
         flows: defaultdict[str, Flow] = defaultdict(Flow)
-        for number in range(first, last + 1):
-            block = await self.call("eth_getBlockByNumber", hex(number), True)
-            if not block["transactions"]:
-                continue
-            receipts = {r["transactionHash"]: r for r in await self.call("eth_getBlockReceipts", hex(number))}
+        # From the last block back by the parent's hash: what is counted is one chain, whatever was replaced.
+        block = await self.call("eth_getBlockByNumber", hex(last), True)
+        while int(block["number"], 16) >= first:
             for transaction in block["transactions"]:
-                _add(flows, wanted, transaction, receipts[transaction["hash"]])
+                receipt = await self.call("eth_getTransactionReceipt", transaction["hash"])
+                _add(flows, wanted, transaction, receipt)
+            block = await self.call("eth_getBlockByHash", block["parentHash"], True)
         return dict(flows)
 
 

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import trio
 
-from sims.cluster.link import Link, ports_of
+from sims.cluster.link import Link, Mode, ports_of
 from sims.cluster.processes import PROOFMESH, Child, environment, start
 
 UP_SECONDS = 600.0
+CHAIN_STATUS = 4
+"""The exit status of a command that cannot reach the chain."""
 _TRACEBACK = re.compile(r"^.*Traceback \(most recent call last\)", re.MULTILINE)
 
 
@@ -44,6 +46,9 @@ class Daemon:
     ended: list[str] = field(default_factory=list)
     """Ends that were not our doing, in words."""
     starts: int = 0
+    refused_starts: int = 0
+    """Starts that ended because the chain could not be reached; a supervisor tries again, and so does `watch`."""
+    _faults_at_start: int = 0
 
     @property
     def address(self) -> str:
@@ -64,6 +69,8 @@ class Daemon:
         )
         self.leaders.append(self.child.leash.pid)
         self.starts += 1
+        # A fault that lasts counts as one since the start.
+        self._faults_at_start = self.rpc.faults - (self.rpc.mode is not Mode.OPEN)
 
     async def up(self) -> None:
         """Wait until it listens; a prover, until it serves."""
@@ -87,7 +94,10 @@ class Daemon:
                 continue
             self.child = None
             if not self.expected:
-                self.ended.append(f"{self.name} ended by itself with status {status}; see {self.log}.")
+                if status == CHAIN_STATUS and self.rpc.faults > self._faults_at_start:
+                    self.refused_starts += 1
+                else:
+                    self.ended.append(f"{self.name} ended by itself with status {status}; see {self.log}.")
                 if revive:
                     await trio.sleep(1)
                     await self.launch()

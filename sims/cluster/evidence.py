@@ -115,6 +115,7 @@ def figures(evidence: Evidence, market: Market, seconds: Sequence[float]) -> dic
         "job_seconds_p50": round(ascending[len(ascending) // 2], 1) if ascending else None,
         "job_seconds_p90": round(ascending[len(ascending) * 9 // 10], 1) if ascending else None,
         "daemon_starts": sum(daemon.starts for daemon in market.daemons),
+        "refused_starts": sum(daemon.refused_starts for daemon in market.daemons),
         "client_kills": sum(customer.kills for customer in market.customers),
         "client_processes": sum(len(customer.leaders) for customer in market.customers),
         "client_errors": dict(Counter(e for c in market.customers for job in c.jobs for e in job.errors)),

@@ -42,6 +42,8 @@ class Link:
     port: int = 0
     mode: Mode = Mode.OPEN
     delay_seconds: float = 0.0
+    faults: int = 0
+    """How often it was broken so far."""
     _changed: trio.Event = field(default_factory=trio.Event)
     _open: dict[int, trio.CancelScope] = field(default_factory=dict)
     """Connections by the port of the side that connected."""
@@ -56,6 +58,7 @@ class Link:
     def set(self, mode: Mode, delay_ms: int = 0) -> None:
         """Change what the link does; a cut closes what is open."""
         self.mode, self.delay_seconds = mode, delay_ms / 1000
+        self.faults += mode is not Mode.OPEN
         self._changed.set()
         self._changed = trio.Event()
         if mode is Mode.CUT:
