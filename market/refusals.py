@@ -38,6 +38,7 @@ ROYALTY_MISMATCH = "PM-REF-029"
 SETTLEMENT_FAILED = "PM-REF-030"
 DISK_FULL = "PM-REF-031"
 GAS_ROSE = "PM-REF-032"
+NOT_INTRODUCED = "PM-REF-033"
 
 MEANINGS: dict[str, tuple[str, str]] = {
     UNKNOWN_PROGRAM: ("the node does not serve this program", "ask its operator to pull the bundle"),
@@ -46,7 +47,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
     AT_CAPACITY: ("the node's queue is full", "try again, or give a later --deadline"),
     UNFUNDED: ("the client's deposit does not cover the order", "run `proofmesh wallet deposit`"),
     COLLATERAL_SHORT: ("the node lacks free collateral for a lock", "lower --collateral"),
-    PROGRAM_BROKEN: ("a job of this program failed; the node stopped serving it", "check the bundle"),
+    PROGRAM_BROKEN: ("a job of this program failed; the node stopped serving it", "wait, or check the bundle"),
     EXPOSURE_EXCEEDED: ("too much is unsecured with this client", "wait for settlements, or allow a lock"),
     UNSUPPORTED_ORDER: ("the node does not serve this kind of order", "see docs/PROTOCOL.md"),
     ORDER_TAKEN: ("the order is locked by another prover or settled", "nothing to do"),
@@ -71,6 +72,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
     ROYALTY_MISMATCH: ("the royalty differs from the registry's", "use the model's royalty"),
     GAS_ROSE: ("gas rose after the bid, whose price covers it no longer", "the client starts a new auction"),
     SETTLEMENT_FAILED: ("the chain did not accept the settlement", "check the proof and the deposit"),
+    NOT_INTRODUCED: ("the peer has not introduced itself as the prover of this bid", "send hello before bids"),
     DISK_FULL: ("the node's disk takes nothing new", "try another node; its operator has to free space"),
 }
 

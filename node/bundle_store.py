@@ -168,6 +168,17 @@ class BundleStore:
         known = self.audit_of(bundle.id)
         if known is not None:
             return known
+        return await self._audit(bundle, workers)
+
+    async def audited_again(self, bundle_id: bytes, workers: Executor) -> None:
+        """Read every byte of a bundle and audit it, whatever an earlier audit found.
+
+        Raises:
+            AuditError, BundleError: it is not what it says. BundleUnknownError: it is gone.
+        """
+        await self._audit(await trio.to_thread.run_sync(self.load, bundle_id), workers)
+
+    async def _audit(self, bundle: Bundle, workers: Executor) -> Audited:
         folder = str(bundle.folder)
         return self.remember(await workers.run(audit_folder, folder, bundle.id, self._powers_of_tau, key=folder))
 

@@ -86,6 +86,16 @@ class Greeter:
                     nursery.start_soon(self._greet, peer)
             await trio.sleep(LOOK_SECONDS)
 
+    async def account_of(self, peer: str) -> bytes | None:
+        """Return the account that signed for a connected peer; one that was not met yet is greeted first.
+
+        None: it names no account, or did not answer.
+        """
+        if peer not in self.known:
+            await self._greet(peer)
+        hello = self.known.get(peer)
+        return hello.account if hello is not None and hello.signature is not None else None
+
     async def _greet(self, peer: str) -> None:
         self._greeted[peer] = trio.current_time()
         try:

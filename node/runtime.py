@@ -76,7 +76,7 @@ class Node:
             shell = RoleShell(
                 "client", client.State(), client.transition, client.next_deadline, self._journal, clock
             )
-            self.client = ClientRole(self.context, shell)
+            self.client = ClientRole(self.context, shell, self.greeter.account_of)
         if "prover" in roles:
             state = prover.State(
                 network=self.context.network,
@@ -128,6 +128,10 @@ class Node:
         """Offer an audited program to the market."""
         if self.prover is not None:
             self.prover.offer(program_id, proving_ms)
+
+    def is_broken(self, program_id: bytes) -> bool:
+        """Whether a proof of this program failed since it was offered last."""
+        return self.prover is not None and program_id in self.prover.shell.state.broken
 
     def withdraw(self, program_id: bytes) -> None:
         """Offer a program no longer: its bundle goes."""

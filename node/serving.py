@@ -10,6 +10,7 @@ import trio
 
 from node.bundle_store import BundleStore
 from node.calibration import bid_estimate, read_calibration
+from node.mending import keep_whole
 from node.runtime import Node
 from protocol.errors import BundleDiskError, BundleRefusedError, BundleUnavailableError, ProofmeshError
 from proving.private_weights import require_weights
@@ -64,6 +65,12 @@ async def _serve(node: Node, store: BundleStore, bundle_id: bytes) -> None:
         bundle=bundle_id.hex()[:16],
         program=audit.program_id.hex()[:16],
         proving_ms=proving_ms,
+    )
+    await keep_whole(
+        audit.program_id,
+        lambda: node.is_broken(audit.program_id),
+        lambda: store.audited_again(bundle_id, node.context.workers),
+        lambda: node.serve(audit.program_id, proving_ms),
     )
 
 

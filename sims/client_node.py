@@ -122,12 +122,18 @@ class ClientNode(Shell[client.State]):
         if event.order_hash in self.state.jobs:
             self.feed(event)
 
+    def comes_from(self, source: int, prover: bytes) -> bool:
+        """Return whether a peer introduced itself as this account: only it could sign that for its peer id."""
+        return self.around.network.account(source) == prover
+
     def take(self, source: int, message: Message) -> str:
         """Take bids and refusals that are signed by whom they name."""
         if isinstance(message, BidMessage):
             bid, bid_hash = message.bid, hash_of(message.bid)
             if message.signature != signature_token(bid.prover, bid_hash):
                 return refusals.UNEXPECTED
+            if not self.comes_from(source, bid.prover):
+                return refusals.NOT_INTRODUCED
             return refusal_in(self.feed(BidReceived(self.now, bid.order_hash, str(source), bid, bid_hash)))
         if isinstance(message, Refusal) and message.terms.order_hash in self.state.jobs:
             terms = message.terms

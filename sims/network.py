@@ -39,6 +39,7 @@ class Peer(Protocol):
     """What the network needs of a node."""
 
     alive: bool
+    account: bytes
 
     def receive(self, source: int, message: Message) -> str | None:
         """Take a request; the refusal's code is the answer, empty for an acknowledgement, None for none."""
@@ -84,6 +85,10 @@ class Network:
     def size(self) -> int:
         """How many nodes there are."""
         return len(self._peers)
+
+    def account(self, node: int) -> bytes:
+        """Return the account that a peer's introduction names."""
+        return self._peers[node].account
 
     def separated(self, one: int, other: int) -> bool:
         """Return whether a partition lies between two nodes."""

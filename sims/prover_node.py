@@ -50,7 +50,7 @@ from protocol.messages import (
 )
 from protocol.structs import Bid
 from sims.client_node import GOOD_INPUT
-from sims.proving import BY_ID, PROGRAMS, draw_proving, draw_witness, estimate_ms
+from sims.proving import BY_ID, PROGRAMS, Program, draw_proving, draw_witness, estimate_ms
 from sims.scenario import ProverSpec, Scenario
 from sims.sender import Sender
 from sims.shell import Machine, Shell, Surroundings, refusal_in
@@ -68,6 +68,8 @@ MACHINE: Machine[prover.State] = Machine("prover", prover.transition, prover.nex
 OUTPUTS = (1,)
 SECOND = 10**9
 DOWN_AT_LEAST, DOWN_AT_MOST = 20 * SECOND, 120 * SECOND
+MENDING = 60 * SECOND
+"""From a failed proof until the bundle has been audited again and its program is offered again."""
 WARMING = 2 * SECOND
 """After a start: until its bundles are in memory again and it bids."""
 LONGEST_LIFE = 600
@@ -108,8 +110,11 @@ class ProverNode(Shell[prover.State]):
     def serve(self) -> None:
         """Offer all programs: their bundles are audited and warm."""
         for program in PROGRAMS:
-            took = estimate_ms(program, self.spec.slowness_percent)
-            self.feed(ProgramServed(self.now, program.program_id, took))
+            self._offer(program)
+
+    def _offer(self, program: Program) -> None:
+        took = estimate_ms(program, self.spec.slowness_percent)
+        self.feed(ProgramServed(self.now, program.program_id, took))
 
     def greeted(self, peer: int, account: bytes, least_fee: int) -> None:
         """A verifier introduced itself."""
@@ -149,6 +154,12 @@ class ProverNode(Shell[prover.State]):
             self._funds(self.state.gas_price)
         elif isinstance(event, AwardReceived) and self.honest:
             self.around.awarded(self.index)
+        elif isinstance(event, ProofFailed) and event.order_hash in self.state.jobs:
+            self.mend(BY_ID[self.state.jobs[event.order_hash].order.program_id])
+
+    def mend(self, program: Program) -> None:
+        """Audit a program's bundle after a failed proof, and offer it again."""
+        self.later(MENDING, lambda: self._offer(program))
 
     # --- from peers ----------------------------------------------------------------------
 

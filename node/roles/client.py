@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 import trio
@@ -40,8 +40,15 @@ log = structlog.get_logger("proofmesh.client")
 class ClientRole:
     """Feeds the client's machine from the network, and performs its effects."""
 
-    def __init__(self, context: NodeContext, shell: RoleShell[client.State]) -> None:
+    def __init__(
+        self,
+        context: NodeContext,
+        shell: RoleShell[client.State],
+        account_of: Callable[[str], Awaitable[bytes | None]],
+    ) -> None:
+        """`account_of` returns the account that signed for a peer in its introduction."""
         self._node = context
+        self._account_of = account_of
         self.shell = shell
         context.endpoint.on(BidMessage, self._bid)
         context.endpoint.on(Refusal, self._refusal)
@@ -49,7 +56,10 @@ class ClientRole:
     # --- from peers ----------------------------------------------------------------------
 
     async def _bid(self, peer: str, message: BidMessage) -> None:
+        """Take a bid from its prover alone: award and input go where it came from."""
         require_signed_by(message.bid.prover, self._node.network, message.bid, message.signature)
+        if await self._account_of(peer) != message.bid.prover:
+            raise RefusedError(refusals.NOT_INTRODUCED)
         self.shell.feed(
             BidReceived(
                 self._node.clock.now(),

@@ -28,6 +28,7 @@ from market_stranger import Stranger, stranger
 
 from market import refusals
 from node.devnet.world import World
+from node.endpoint import RefusedError
 from protocol import codec
 from protocol.codec import pack
 from protocol.eip712 import digest
@@ -188,6 +189,37 @@ def test_a_bid_in_the_name_of_another_prover_wins_nothing(market: Market) -> Non
     _attack(market, attack)
 
 
+def test_a_bid_that_another_peer_says_again_is_not_taken(market: Market) -> None:
+    """It would draw award and input away from its prover, and break that one's promise."""
+
+    async def attack(hostile: Stranger) -> None:
+        world, honest, mallory = hostile.world, Account(secrets.token_bytes(32)), Account(secrets.token_bytes(32))
+        async with client_of(world) as client:
+            order_hash = await client.submit(bundle_folder(world), SECRET, request(window=2))
+            order = client.job(order_hash).order
+            bid = Bid(
+                order_hash=order_hash,
+                prover=honest.address,
+                payout=honest.address,
+                price=1,
+                promise_at=order.promise_by,
+                expires_at=order.promise_by,
+                locks=False,
+                sealing_key=secrets.token_bytes(32),
+            )
+            message = BidMessage(
+                network=hostile.network, bid=bid, addresses=(), signature=honest.sign(hostile.network, bid)
+            )
+            address = client.node.context.transport.addresses[0]
+            await hostile.endpoint.send(address, hostile.introduction(mallory))
+            with pytest.raises(RefusedError, match=refusals.NOT_INTRODUCED):
+                await hostile.endpoint.send(address, message)
+            receipt = await client.wait(order_hash)
+            assert receipt.award.prover != honest.address
+
+    _attack(market, attack)
+
+
 def test_proofs_that_do_not_verify_are_refused_and_their_sender_is_banned(market: Market) -> None:
     async def attack(hostile: Stranger) -> None:
         client, mallory = hostile.customer(), Account(secrets.token_bytes(32))
@@ -248,7 +280,12 @@ def test_a_prover_that_does_not_keep_its_bid_costs_time_alone(market: Market, st
                 addresses=hostile.transport.addresses,
                 signature=mallory.sign(hostile.network, bid),
             )
-            await hostile.endpoint.send(client.node.context.transport.addresses[0], message)
+            address = client.node.context.transport.addresses[0]
+            # Until it has introduced itself as the bid's prover, anybody might say these words.
+            with pytest.raises(RefusedError, match=refusals.NOT_INTRODUCED):
+                await hostile.endpoint.send(address, message)
+            await hostile.endpoint.send(address, hostile.introduction(mallory))
+            await hostile.endpoint.send(address, message)
             receipt = await client.wait(order_hash)
             assert receipt.award.prover != mallory.address and receipt.award.price > 1
             assert bool(awards) == stalls

@@ -20,6 +20,7 @@ SIZE = len(codec.encode(MESSAGE)) + FRAME_BYTES
 @dataclass
 class Listener:
     alive: bool = True
+    account: bytes = bytes(20)
     answer: str = ""
     heard: list[int] = field(default_factory=list)
     gossiped: int = 0

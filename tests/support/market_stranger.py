@@ -17,9 +17,9 @@ from node.net import Transport, Verdict
 from node.net.identity import fresh
 from protocol import codec
 from protocol.eip712 import addresses_hash, digest
-from protocol.messages import BidMessage, Message, OrderAnnouncement, Refusal
+from protocol.messages import BidMessage, Hello, Message, OrderAnnouncement, Refusal
 from protocol.signing import Account
-from protocol.structs import Announcement, Award, Bid, Network, Order
+from protocol.structs import Announcement, Award, Bid, Introduction, Network, Order
 from proving.bundle import load
 
 
@@ -54,6 +54,28 @@ class Stranger:
         """The account of the devnet's client: the stranger may be that client, and hostile."""
         node = self.world.devnet.node("client")
         return load_keystore(Path(node.data_dir) / "keystore.json", Path(self.world.devnet.password_file).read_text())
+
+    def introduction(self, account: Account) -> Hello:
+        """A hello in which this peer names an account."""
+        terms = Introduction(
+            peer=self.transport.peer_id,
+            roles="prover",
+            least_fee=0,
+            addresses_hash=addresses_hash(()),
+            issued_at=self._now,
+            expires_at=self._now + 300,
+        )
+        return Hello(
+            network=self.network,
+            roles=("prover",),
+            account=account.address,
+            least_fee=0,
+            addresses=(),
+            peers=(),
+            issued_at=terms.issued_at,
+            expires_at=terms.expires_at,
+            signature=account.sign(self.network, terms),
+        )
 
     async def raw(self, name: str, data: bytes) -> Message:
         """Send bytes to a node's market protocol; return its answer."""

@@ -228,6 +228,16 @@ def yields_to_other_locks(patch: Patch) -> None:
     patch.setitem(table, (prover.Phase.LOCKING, ChainLocked), yielding)
 
 
+def takes_bids_from_anybody(patch: Patch) -> None:
+    """An old bug: a bid is taken from whatever peer brings it, and answered there."""
+    patch.setattr(client_node.ClientNode, "comes_from", lambda *_: True)
+
+
+def stays_broken(patch: Patch) -> None:
+    """An old bug: what a failed proof stopped is offered again after a restart alone."""
+    patch.setattr(prover_node.ProverNode, "mend", lambda *_: None)
+
+
 BUGS: dict[str, Bug] = {
     "a chain that loses money": Bug("SIM-1", Leaky),
     "a chain that pays twice": Bug("SIM-2", Forgetful),
@@ -252,5 +262,7 @@ OLD_BUGS: dict[str, Callable[[Patch], None]] = {
     "lock-that-failed-and-landed": drops_failed_locks,
     "lock-too-late-for-its-promise": locks_too_late,
     "lock-that-lost-and-was-mined-after-a-reorg": yields_to_other_locks,
+    "bid-said-again-by-another-peer": takes_bids_from_anybody,
+    "breaker-that-stayed-open": stays_broken,
 }
 """Bugs that the swarm found, under the names of their files in tests/regressions."""
