@@ -37,7 +37,13 @@ FRESH_BITS = 48
 """Size of a seed that is drawn afresh."""
 PROGRESS_SECONDS = 10
 
-Json = Annotated[bool, typer.Option("--json", help="Print the object alone.")]
+
+def _or_of_all(context: typer.Context, given: bool) -> bool:
+    """`--json` may also stand in front of the command, where `proofmesh` puts it."""
+    return given or bool(context.find_root().params.get("as_json"))
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print the object alone.", callback=_or_of_all)]
 TraceFile = Annotated[Path | None, typer.Option("--trace-file", help="Write every line of the trace there.")]
 
 

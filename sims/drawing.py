@@ -37,6 +37,8 @@ SIZES = ((40, 3, 8, 1, 10), (35, 8, 20, 4, 20), (20, 20, 60, 8, 30), (5, 60, 250
 """(weight, least nodes, most nodes, least jobs, most jobs)"""
 SHARES = (0, 0, 0, 100_000, 300_000, 300_000, 600_000)
 """Shares of liars in ppm, equally likely."""
+SLOWEST_PERCENT = 220
+"""Of a proving time on the reference machine: that on the slowest one."""
 CHEAP_WEI_PER_MS = 1
 """What liars charge: by price they win every auction."""
 MOST_LIARS = 3
@@ -175,7 +177,7 @@ def _provers(draw: Draw, count: int, share: int) -> tuple[ProverSpec, ...]:
         ProverSpec(
             strategy=_strategy(draw, names, share),
             clock=_clock(draw),
-            slowness_percent=draw.between(60, 220),
+            slowness_percent=draw.between(60, SLOWEST_PERCENT),
             wei_per_ms=draw.between(10, 40) * 10**8,
             margin_bps=draw.between(300, 2_500),
             capacity=draw.between(1, 4),
@@ -204,20 +206,32 @@ def _with_orders(draw: Draw, scenario: Scenario, jobs: int) -> Scenario:
     slots = sum(prover.capacity for prover in scenario.provers)
     gap = 10_000 // slots
     calm = max(1, jobs // 5)
-    at, heal, orders = 1_000, 0, []
+    at, heal, ahead_ms, orders = 1_000, 0, 0, []
     for number in range(jobs):
         at += draw.below(2 * gap + 1)
         if number == jobs - calm:
             heal = at + draw.between(20_000, 240_000)
             at = heal + QUIET_S * 1_000
-        orders.append(_order(draw, scenario, number, at, fair=number >= jobs - calm))
+        fair = number >= jobs - calm
+        order = _order(draw, scenario, number, at, fair=fair)
+        orders.append(_with_patience(order, ahead_ms) if fair else order)
+        ahead_ms += PROGRAMS[order.program].proving_ms if fair else 0
     return replace(scenario, orders=tuple(orders), heal_ms=heal)
+
+
+def _with_patience(order: OrderSpec, ahead_ms: int) -> OrderSpec:
+    """Give a fair order the time for those before it: one prover may have them all in its queue, and be slow.
+
+    A prover promises twice its estimate (market/pricing.py).
+    """
+    more = 2 * ahead_ms * SLOWEST_PERCENT // 100 // 1_000
+    return replace(order, promise_by_s=order.promise_by_s + more, final_by_s=order.final_by_s + more)
 
 
 def _order(draw: Draw, scenario: Scenario, number: int, at: int, *, fair: bool) -> OrderSpec:
     program = draw_of(draw, PROGRAMS)
     settlement = SETTLE_GAS * scenario.gas_price
-    dear = program.proving_ms * 220 // 100 * 4 * 10**9 + 2 * settlement
+    dear = program.proving_ms * SLOWEST_PERCENT // 100 * 4 * 10**9 + 2 * settlement
     tight = not fair and draw.chance(80_000)
     promise_by = 150 + 40 * scenario.block_seconds + 10 * program.proving_ms // 1_000
     honest = [index for index, prover in enumerate(scenario.provers) if prover.strategy == "honest"]

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,13 @@ def test_the_command_ends_with_one_object_with_or_without_json() -> None:
     figures = simulate(Options(nodes=8, jobs=20, seed=1)).figures
     assert json.loads(bare.stdout) == json.loads(story.stdout.splitlines()[-1]) == figures
     assert "order to payment" in story.stdout
+
+
+@pytest.mark.parametrize("words", [["--json", "sim", "run"], ["sim", "run", "--json"]])
+def test_the_whole_command_line_prints_the_object_alone(words: list[str]) -> None:
+    command = [sys.executable, "-m", "proofmesh.main", *words, *SMALL]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert json.loads(printed)["nodes"] == 8
 
 
 @pytest.mark.parametrize(
