@@ -19,7 +19,7 @@ from market.snapshot import decode_state, encode_state
 from market.wanted import STOPPABLE, wanted
 from protocol.messages import Message, Refusal
 from protocol.structs import RefusalTerms
-from sims.blocks import Chain
+from sims.blocks import Block, Chain
 from sims.coverage import Coverage
 from sims.disk import Disk, Record
 from sims.errors import SafetyViolationError
@@ -104,6 +104,8 @@ class Shell(Generic[S]):
         self._durable: S = initial
         self._clock = clock
         self._armed: int | None = None
+        self._looked = True
+        """Whether this life of the node has seen the chain."""
 
     # --- time ----------------------------------------------------------------------------
 
@@ -290,7 +292,9 @@ class Shell(Generic[S]):
         for transaction in self.disk.transactions.values():
             if transaction.mined_in is None:
                 self.around.chain.broadcast(transaction)
-        self.look_again()
+        self._looked = False
+        if not self.rpc_out:
+            self.catch_up()
         self.arm()
         for effect_id in self.disk.outbox:
             self.later(self.draw.below(PROMPT), self._acting(effect_id, 0))
@@ -311,25 +315,27 @@ class Shell(Generic[S]):
             self.guarded(self.catch_up)
 
     def catch_up(self) -> None:
-        """Take back blocks that were replaced, then take the new ones that are deep enough."""
+        """Take back blocks that were replaced, then take the new ones that are deep enough.
+
+        A block is noted before its events are heard: a node that dies among them still knows what to take back. At the
+        first look after a start all of the history is heard once more: delivery is at least once.
+        """
         chain, read = self.around.chain, self.disk.read
         while read and not (len(read) <= len(chain.blocks) and chain.blocks[len(read) - 1] is read[-1]):
             for event in reversed(read[-1].events):
                 self.undo(event)
             read.pop()
+        if not self._looked:
+            for block in list(read):
+                self._hear_block(block)
+            self._looked = True
         for block in chain.blocks[len(read) : chain.confirmed()]:
-            for event in block.events:
-                self.hear(event)
             read.append(block)
+            self._hear_block(block)
 
-    def look_again(self) -> None:
-        """Hear all of the history once more, as after every start: delivery is at least once."""
-        if self.rpc_out:
-            return
-        for block in self.disk.read:
-            for event in block.events:
-                self.hear(event)
-        self.catch_up()
+    def _hear_block(self, block: Block) -> None:
+        for event in block.events:
+            self.hear(event)
 
     def hear(self, event: JobEvent) -> None:
         """Take the chain's word."""

@@ -15,6 +15,7 @@ from market.events import ChainLocked, ChainSettled, Event, LockFailed, OrderPla
 from market.pricing import Tariff
 from protocol.structs import Award, Order
 from sims import chain, client_node, prover_node, verifier_node
+from sims.blocks import Block
 from sims.chain import BURNED, Escrow, Lock, Paid, Reverted, Settlement
 from sims.disk import Disk
 from sims.shell import Machine, Shell
@@ -206,6 +207,21 @@ def deaf_to_reorgs(patch: Patch) -> None:
     patch.setattr(Shell, "undo", lambda node, event: None)
 
 
+def notes_blocks_too_late(patch: Patch) -> None:
+    """An old bug of the simulator: a block is noted as read after its events are heard; a node may die among them."""
+    hear = Shell._hear_block
+
+    def hearing(node: Shell[Any], block: Block) -> None:
+        newest = node.disk.read[-1] is block
+        if newest:
+            node.disk.read.pop()
+        hear(node, block)
+        if newest:
+            node.disk.read.append(block)
+
+    patch.setattr(Shell, "_hear_block", hearing)
+
+
 def locks_too_late(patch: Patch) -> None:
     """An old bug: a lock is sent as long as its proof can be made before the promise, with no time to settle it."""
 
@@ -261,6 +277,7 @@ OLD_BUGS: dict[str, Callable[[Patch], None]] = {
     "reorg-of-a-confirmed-settlement": deaf_to_reorgs,
     "lock-that-failed-and-landed": drops_failed_locks,
     "lock-too-late-for-its-promise": locks_too_late,
+    "death-among-the-events-of-a-replaced-block": notes_blocks_too_late,
     "lock-that-lost-and-was-mined-after-a-reorg": yields_to_other_locks,
     "bid-said-again-by-another-peer": takes_bids_from_anybody,
     "breaker-that-stayed-open": stays_broken,
