@@ -13,7 +13,9 @@
 | DONE, DROPPED | nothing | forgotten after the end of the order |
 
 The witness exists before anything is committed, so a bad input costs nobody a slash. Nothing is
-settled twice: the chain's word ends every job, whoever sent the transaction. The first failed proof of
+settled twice: the chain's word ends every job, whoever sent the transaction. But blocks are replaced, and a lock that
+lost to another one, or to a settlement, is mined in the next ones: once a lock is sent, its input is kept until its
+promise, whatever became of the job, and the lock is served when it appears. The first failed proof of
 a program, or the loss of what it is proved with, opens a circuit breaker: nothing more is bid, and what
 is locked is tried for as long as it can be paid.
 
@@ -67,7 +69,7 @@ from market.events import (
 )
 from market.instants import FINALITY, SECOND, end_of, to_seconds
 from market.pricing import BID_LIFE, Decline, Situation, can_keep, preflight, worth_settling, worth_starting
-from market.prover_state import BUSY, Job, Phase, State, exposure, owes
+from market.prover_state import BUSY, Job, Phase, State, exposure, keeps_input, owes
 from protocol.binding import market_binding
 from protocol.eip712 import digest
 from protocol.structs import Bid
@@ -155,7 +157,7 @@ def _order_seen(state: State, event: OrderSeen) -> Step:
     job = state.jobs.get(event.order_hash)
     if job is not None:
         committed = job.phase not in (Phase.QUOTED, Phase.DROPPED)
-        if committed or job.issued_at >= event.issued_at:
+        if committed or _may_be_locked(state, job, event.at) or job.issued_at >= event.issued_at:
             return state, ()
     answer = preflight(event.order, state.tariff, _situation(state, event))
     if isinstance(answer, Decline):
@@ -273,13 +275,13 @@ def _input_opened(state: State, job: Job, event: InputOpened) -> Step:
 
 
 def _input_rejected(state: State, job: Job, event: InputRejected) -> Step:
-    return _drop_and_tell(state, job, refusals.INPUT_INVALID)
+    return _drop_and_tell(state, job, refusals.INPUT_INVALID, event.at)
 
 
 def _witness(state: State, job: Job, event: WitnessReady) -> Step:
     proving_ms, gas_price = state.programs.get(job.order.program_id, 0), state.gas_price
     if not worth_starting(job.order, job.bid.price, state.tariff, gas_price, proving_ms, job.bid.locks):
-        return _drop_and_tell(state, job, refusals.GAS_ROSE)
+        return _drop_and_tell(state, job, refusals.GAS_ROSE, event.at)
     if not job.bid.locks:
         return _prove(state, job)
     award = job.award
@@ -287,9 +289,9 @@ def _witness(state: State, job: Job, event: WitnessReady) -> Step:
     now, ahead = to_seconds(event.at), max(0, _backlog_ms(state) - proving_ms)
     kept = can_keep(state.tariff, now, award.promise_at, ahead, proving_ms, True)
     if now > award.lock_by or not kept:  # a lock that cannot be served in time costs the collateral
-        return _drop_and_tell(state, job, refusals.BID_EXPIRED)
+        return _drop_and_tell(state, job, refusals.BID_EXPIRED, event.at)
     lock = SubmitLock(job.order_hash, job.order, award, job.signature)
-    return _put(state, replace(job, phase=Phase.LOCKING)), (lock,)
+    return _put(state, replace(job, phase=Phase.LOCKING, lock_sent=True)), (lock,)
 
 
 def _lock_failed(state: State, job: Job, event: LockFailed) -> Step:
@@ -300,8 +302,18 @@ def _lock_failed(state: State, job: Job, event: LockFailed) -> Step:
 
 
 def _await_lock(state: State, job: Job) -> State:
+    return _put(state, replace(job, deadline=_lock_known(state, job)))
+
+
+def _lock_known(state: State, job: Job) -> int:
+    """When a lock that was sent has been heard of, or is not mined any more."""
     assert job.award is not None
-    return _put(state, replace(job, deadline=end_of(job.award.lock_by) + state.tariff.promise_slack * SECOND))
+    return end_of(job.award.lock_by) + state.tariff.promise_slack * SECOND
+
+
+def _may_be_locked(state: State, job: Job, at: int) -> bool:
+    """Whether the collateral is at stake, whatever the last word on the lock was."""
+    return job.locked or (job.lock_sent and at < _lock_known(state, job))
 
 
 def _locked(state: State, job: Job, event: ChainLocked) -> Step:
@@ -314,7 +326,7 @@ def _locked(state: State, job: Job, event: ChainLocked) -> Step:
 def _locked_elsewhere(state: State, job: Job, event: ChainLocked) -> Step:
     if event.prover == state.account:
         return _put(state, replace(job, locked=True)), ()
-    return _drop(state, job, "locked by another prover")
+    return _drop(state, replace(job, locked=False), "locked by another prover", event.at)
 
 
 def _lock_undone(state: State, job: Job, event: ChainUndone) -> Step:
@@ -371,14 +383,14 @@ def _proof(state: State, job: Job, event: ProofReady) -> Step:
 
 def _proof_failed(state: State, job: Job, event: ProofFailed) -> Step:
     state = _break(state, job)
-    if job.locked:
+    if _may_be_locked(state, job, event.at):
         return _again_later(state, job, event.at), (Report(job.order_hash, "proof-failed", job.order.client),)
-    return _drop_and_tell(state, job, refusals.PROVING_FAILED)
+    return _drop_and_tell(state, job, refusals.PROVING_FAILED, event.at)
 
 
 def _cannot_prove(state: State, job: Job, event: ProofFailed) -> Step:
     """What the program is proved with is lost: nothing is committed yet, and nothing will be."""
-    return _drop_and_tell(_break(state, job), job, refusals.PROVING_FAILED)
+    return _drop_and_tell(_break(state, job), job, refusals.PROVING_FAILED, event.at)
 
 
 def _break(state: State, job: Job) -> State:
@@ -417,7 +429,7 @@ def _verifier_silent(state: State, job: Job, event: Tick) -> Step:
 
 def _settle_if_worth(state: State, job: Job, at: int) -> Step:
     """Settle by itself, or wait for cheaper gas while there is time; a kept promise saves the collateral, too."""
-    kept = job.locked and to_seconds(at) <= job.bid.promise_at
+    kept = _may_be_locked(state, job, at) and to_seconds(at) <= job.bid.promise_at
     at_stake = job.order.collateral if kept else 0
     if worth_settling(job.order, job.bid.price, state.tariff, state.gas_price, at_stake):
         return _settle(state, job)
@@ -462,31 +474,33 @@ def _settled(state: State, job: Job, event: ChainSettled) -> Step:
     earned = event.price if event.payout == state.payout and event.prover == state.account else 0
     outcome = "paid" if earned else "settled by another prover"
     state = owes(state, job.order.client, -earned)
-    end = max(_end(job), event.at + FINALITY)
-    job = replace(job, phase=Phase.DONE, outcome=outcome, earned=earned, deadline=end)
     said = Report(job.order_hash, "paid" if earned else "lost", job.order.client, earned)
-    return _put(state, job), (said, EraseSecrets(job.order_hash))
+    state, effects = _rest(state, replace(job, phase=Phase.DONE, outcome=outcome, earned=earned), event.at)
+    return state, (said, *effects)
 
 
 def _payment_undone(state: State, job: Job, event: ChainUndone) -> Step:
-    """The payment is gone with its block: it is asked for again with the same proof."""
+    """The payment is gone with its block: it is asked for again with the same proof; without one a lock may come."""
     job = replace(job, locked=False, earned=0, outcome="", attempts=0)
     if job.proof is None:
-        return _drop(state, job, "undone")
+        return _drop(state, job, "undone", event.at)
     said = Report(job.order_hash, "payment-undone", job.order.client)
     state, effects = _settle_if_worth(state, job, event.at)
     return state, (said, *effects)
 
 
 def _locked_after_all(state: State, job: Job, event: ChainLocked) -> Step:
-    """A lock of a job that was given up: what is proved is settled."""
-    if event.prover != state.account or job.proof is None:
+    """A lock of a job that was given up: what is proved is settled, else it is proved while the input is there."""
+    if event.prover != state.account:
         return state, ()
-    return _settle_if_worth(state, replace(job, locked=True, attempts=0), event.at)
+    job = replace(job, locked=True, attempts=0)
+    if job.proof is not None:
+        return _settle_if_worth(state, job, event.at)
+    return _prove(state, job) if keeps_input(job) else (state, ())
 
 
 def _expired(state: State, job: Job, event: ChainExpired) -> Step:
-    return _drop(state, job, "expired on-chain")
+    return _drop(state, job, "expired on-chain", event.at)
 
 
 # --- ends --------------------------------------------------------------------------------
@@ -495,27 +509,37 @@ def _expired(state: State, job: Job, event: ChainExpired) -> Step:
 def _too_late(state: State, job: Job, event: Tick) -> Step:
     if job.phase is Phase.SETTLING and not job.locked:
         state = owes(state, job.order.client, job.bid.price + job.order.verifier_fee)
-    return _drop(state, job, "too late")
+    return _drop(state, job, "too late", event.at)
 
 
 def _forget(state: State, job: Job, event: Tick) -> Step:
+    if keeps_input(job):
+        return _rest(state, job, event.at)
     jobs = {key: kept for key, kept in state.jobs.items() if kept is not job}
     return replace(state, jobs=jobs), (EraseSecrets(job.order_hash),)
 
 
-def _drop_and_tell(state: State, job: Job, code: str) -> Step:
-    state, effects = _drop(state, job, code)
+def _drop_and_tell(state: State, job: Job, code: str, at: int) -> Step:
+    state, effects = _drop(state, job, code, at)
     return state, (SendRefusal(job.order_hash, job.peer, code, 0), *effects)
 
 
-def _drop(state: State, job: Job, outcome: str) -> Step:
-    job = replace(job, phase=Phase.DROPPED, outcome=outcome, deadline=_end(job))
+def _drop(state: State, job: Job, outcome: str, at: int) -> Step:
     said = Report(job.order_hash, "dropped", job.order.client, 0, outcome)
-    return _put(state, job), (said, EraseSecrets(job.order_hash))
+    state, effects = _rest(state, replace(job, phase=Phase.DROPPED, outcome=outcome), at)
+    return state, (said, *effects)
 
 
-def _end(job: Job) -> int:
-    return end_of(job.order.final_by) + SECOND
+def _rest(state: State, job: Job, at: int) -> Step:
+    """Erase the input of a job that ended; at its promise, if until then a lock of it may have to be served."""
+    promise = end_of(job.bid.promise_at)
+    if keeps_input(job) and at < promise:
+        return _put(state, replace(job, deadline=promise)), ()
+    end = end_of(job.order.final_by) + SECOND
+    if job.phase is Phase.DONE:
+        end = max(end, at + FINALITY)
+    job = replace(job, lock_sent=job.lock_sent and job.proof is not None, deadline=end)
+    return _put(state, job), (EraseSecrets(job.order_hash),)
 
 
 def _put(state: State, job: Job) -> State:

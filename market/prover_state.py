@@ -51,6 +51,8 @@ class Job:
     settler: bytes = bytes(20)
     proof: ProofReady | None = None
     locked: bool = False
+    lock_sent: bool = False
+    """A lock was asked for; whatever was said of it, it may be mined. False again when its input is erased."""
     attempts: int = 0
     outcome: str = ""
     earned: int = 0
@@ -75,6 +77,11 @@ class State:
     jobs: Mapping[bytes, Job] = field(default_factory=dict)
     unpaid: Mapping[bytes, int] = field(default_factory=dict)
     """client -> wei of proofs that were made for it without a lock and never paid: it has used up that much trust."""
+
+
+def keeps_input(job: Job) -> bool:
+    """Return whether a job needs its input when it is over, too: a lock that was sent may have to be served."""
+    return job.lock_sent and job.proof is None
 
 
 MAX_DEBTORS = 4_096

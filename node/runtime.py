@@ -16,7 +16,7 @@ import trio
 from market import client, prover, verifier
 from market.events import Event, FundsChanged, JobEvent, VerifierGone, VerifierSeen
 from market.pricing import Tariff
-from market.prover_state import ENDED
+from market.prover_state import ENDED, keeps_input
 from market.reputation import Record
 from node.bundle_store import BundleStore
 from node.catch_up import CatchUp
@@ -145,7 +145,7 @@ class Node:
             yield from (job.order.program_id for job in ordered if job.phase not in client.FINAL)
         if self.prover is not None:
             taken = self.prover.shell.state.jobs.values()
-            yield from (job.order.program_id for job in taken if job.phase not in ENDED)
+            yield from (job.order.program_id for job in taken if job.phase not in ENDED or keeps_input(job))
 
     def chain_event(self, event: JobEvent) -> None:
         """Take the chain's word on an order (from the follower); of its history, what still matters."""

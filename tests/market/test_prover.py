@@ -331,7 +331,11 @@ def test_a_lock_that_lost_to_another_and_is_mined_when_that_one_is_replaced_is_s
     deadline = prover.next_deadline(state)
     assert deadline is not None
     state, effects = run(prover, state, [Tick(deadline)])
-    assert job_of(state).phase is Phase.DROPPED and EraseSecrets(ORDER_HASH) in effects
+    assert job_of(state).phase is Phase.DROPPED and EraseSecrets(ORDER_HASH) not in effects
+    _, effects = run(prover, state, [locked()])
+    assert StartProof in kinds(effects)
+    _, effects = run(prover, state, [Tick(end_of(job_of(state).bid.promise_at))])
+    assert kinds(effects) == [EraseSecrets]
 
 
 def test_a_lock_that_is_said_to_have_failed_and_lands_all_the_same_is_served() -> None:
@@ -343,7 +347,11 @@ def test_a_lock_that_is_said_to_have_failed_and_lands_all_the_same_is_served() -
     deadline = prover.next_deadline(state)
     assert deadline is not None
     state, effects = run(prover, state, [Tick(deadline)])
-    assert job_of(state).phase is Phase.DROPPED and EraseSecrets(ORDER_HASH) in effects
+    assert job_of(state).phase is Phase.DROPPED and EraseSecrets(ORDER_HASH) not in effects
+    _, effects = run(prover, state, [locked()])
+    assert StartProof in kinds(effects)
+    _, effects = run(prover, state, [Tick(end_of(job_of(state).bid.promise_at))])
+    assert kinds(effects) == [EraseSecrets]
 
 
 def test_a_locked_order_is_not_bid_on_until_its_lock_is_void() -> None:

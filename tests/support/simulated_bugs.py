@@ -196,7 +196,7 @@ def drops_failed_locks(patch: Patch) -> None:
     """An old bug: a lock that was reported as failed is given up, though it may land."""
 
     def dropping(state: Any, job: Any, event: Event) -> Any:
-        return prover._drop_and_tell(state, job, refusals.LOCK_FAILED)
+        return prover._drop_and_tell(state, replace(job, lock_sent=False), refusals.LOCK_FAILED, event.at)
 
     table: Any = prover.TABLE
     patch.setitem(table, (prover.Phase.LOCKING, LockFailed), dropping)
@@ -237,7 +237,7 @@ def yields_to_other_locks(patch: Patch) -> None:
 
     def yielding(state: Any, job: Any, event: ChainLocked) -> Any:
         if event.prover != state.account:
-            return prover._drop(state, job, "locked by another prover")
+            return prover._drop(state, replace(job, lock_sent=False), "locked by another prover", event.at)
         return prover._locked(state, job, event)
 
     table: Any = prover.TABLE
@@ -252,6 +252,16 @@ def takes_bids_from_anybody(patch: Patch) -> None:
 def stays_broken(patch: Patch) -> None:
     """An old bug: what a failed proof stopped is offered again after a restart alone."""
     patch.setattr(prover_node.ProverNode, "mend", lambda *_: None)
+
+
+def erases_what_lost(patch: Patch) -> None:
+    """An old bug: a job that somebody else settled needs its input no more, though its lock was sent."""
+
+    def ending(state: Any, job: Any, event: ChainSettled) -> Any:
+        return prover._settled(state, replace(job, lock_sent=False), event)
+
+    table: Any = prover.TABLE
+    patch.setitem(table, (prover.Phase.LOCKING, ChainSettled), ending)
 
 
 BUGS: dict[str, Bug] = {
@@ -281,5 +291,6 @@ OLD_BUGS: dict[str, Callable[[Patch], None]] = {
     "lock-that-lost-and-was-mined-after-a-reorg": yields_to_other_locks,
     "bid-said-again-by-another-peer": takes_bids_from_anybody,
     "breaker-that-stayed-open": stays_broken,
+    "lock-that-lost-to-a-settlement-and-was-mined-after-a-reorg": erases_what_lost,
 }
 """Bugs that the swarm found, under the names of their files in tests/regressions."""
