@@ -44,6 +44,10 @@ class Ledger:
         """Return whether an order is settled or expired."""
         return order_hash in self._done
 
+    def end_of(self, order_hash: bytes) -> type[chain_events.Settled | chain_events.Expired] | None:
+        """Return how an order ended, None if it has not."""
+        return self._done.get(order_hash)
+
     def apply(self, block_hash: bytes, events: Iterable[EscrowEvent]) -> None:
         """Take the events of a block."""
         changes: list[_Change] = []

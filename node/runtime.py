@@ -157,16 +157,16 @@ class Node:
                 role.shell.hear(event)
 
     def caught_up(self) -> None:
-        """The history is read: the roles hear what matters of it, and from now on everything."""
+        """The history is read: the roles hear what holds no longer, then what matters of it; from now on everything."""
         assert self._catching_up is not None
         kept, self._catching_up = self._catching_up.kept(), None
-        for event in kept:
-            self.chain_event(event)
         for role in (self.client, self.prover, self.verifier):
             if role is not None:
                 for order_hash in taken_back(role.shell.state, self.context.ledger):
                     log.warning("the chain took back what it had said of an order", order=order_hash.hex()[:12])
                     self.context.chain.take_back(order_hash, role.shell.hear)
+        for event in kept:
+            self.chain_event(event)
 
     def erase_orphans(self) -> None:
         """Erase secrets of no order, unless a role that is not played now may know theirs."""
