@@ -25,11 +25,12 @@ MAX_BIDS = 64
 
 @dataclass(frozen=True, slots=True)
 class ReceivedBid:
-    """A bid, its hash and the peer that brought it."""
+    """A bid, its hash, the peer that brought it, and how often its prover was slashed."""
 
     peer: str
     bid: Bid
     bid_hash: bytes
+    slashes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +67,14 @@ def rank(
     """Return the decision and the bids in its order. `policy` is one of `POLICIES`."""
     key = _KEYS[policy]
 
+    def score(received: ReceivedBid) -> int:
+        return score_bps(reputation, received.bid.prover, received.slashes)
+
     def sort_key(received: ReceivedBid) -> tuple[_Key, bytes]:
-        return key(received.bid, score_bps(reputation, received.bid.prover)), received.bid.prover
+        return key(received.bid, score(received)), received.bid.prover
 
     ordered = tuple(sorted(bids, key=sort_key))
-    ranking = tuple(
-        Ranked(b.bid.prover, b.bid.price, b.bid.promise_at, score_bps(reputation, b.bid.prover))
-        for b in ordered
-    )
+    ranking = tuple(Ranked(b.bid.prover, b.bid.price, b.bid.promise_at, score(b)) for b in ordered)
     return Decision(policy, ranking), ordered
 
 

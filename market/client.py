@@ -183,7 +183,7 @@ def _bid(state: State, job: Job, event: BidReceived) -> Step:
         code = refusals.TOO_MANY_BIDS
     if code:
         return state, (SendRefusal(job.order_hash, event.peer, code, 0),)
-    received = ReceivedBid(event.peer, bid, event.bid_hash)
+    received = ReceivedBid(event.peer, bid, event.bid_hash, event.slashes)
     job = replace(job, bids=(*others, received), deadline=_closes(job, event))
     return _put(state, job), (Report(job.order_hash, "bid", bid.prover, bid.price),)
 

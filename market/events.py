@@ -48,11 +48,12 @@ class OrderPlaced(JobEvent):
 
 @dataclass(frozen=True, slots=True)
 class BidReceived(JobEvent):
-    """A signed bid from a peer."""
+    """A signed bid from a peer; `slashes` is how often its prover has lost collateral, by the chain's word."""
 
     peer: str
     bid: Bid
     bid_hash: Hash32
+    slashes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

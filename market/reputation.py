@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A node's own record of its counterparties: what was promised against what was delivered.
 
-Never hearsay. The score is Laplace's rule of succession in basis points, so a newcomer starts at 5,000.
+Never hearsay: beside it counts only what the chain shows, collateral that was lost. (Promises kept to others are no
+evidence: anybody can pay himself.) The score is Laplace's rule of succession in basis points: a newcomer has 5,000.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def failed(reputation: Reputation, account: bytes) -> Reputation:
     return {**reputation, account: replace(record, failed=record.failed + 1)}
 
 
-def score_bps(reputation: Reputation, account: bytes) -> int:
-    """Return the score of an account, 5,000 for one never met."""
-    return reputation.get(account, Record()).score_bps
+def score_bps(reputation: Reputation, account: bytes, slashes: int = 0) -> int:
+    """Return the score of an account, 5,000 for one never met; each slash counts as a promise broken to oneself."""
+    record = reputation.get(account, Record())
+    return replace(record, failed=record.failed + slashes).score_bps

@@ -20,7 +20,7 @@ _Change = tuple[dict[bytes, Any], bytes, Any]
 
 
 class Ledger:
-    """What every account has in the Escrow, in wei, and which orders are locked or done.
+    """What every account has in the Escrow, in wei, who was slashed, and which orders are locked or done.
 
     The last `window` blocks can be undone, newest first.
     """
@@ -29,6 +29,7 @@ class Ledger:
         self._balances: dict[bytes, int] = {}
         self._leaving: dict[bytes, int] = {}
         self._locks: dict[bytes, chain_events.Locked] = {}
+        self._slashes: dict[bytes, int] = {}
         self._done: dict[bytes, type[chain_events.Settled | chain_events.Expired]] = {}
         self._blocks: deque[tuple[bytes, list[_Change]]] = deque(maxlen=window)
 
@@ -39,6 +40,10 @@ class Ledger:
     def lock_of(self, order_hash: bytes) -> chain_events.Locked | None:
         """Return the lock of an order that is neither settled nor expired."""
         return self._locks.get(order_hash)
+
+    def slashes(self, prover: bytes) -> int:
+        """Return how often an account has lost collateral by a missed promise."""
+        return self._slashes.get(prover, 0)
 
     def is_done(self, order_hash: bytes) -> bool:
         """Return whether an order is settled or expired."""
@@ -85,6 +90,9 @@ class Ledger:
             case chain_events.Settled() | chain_events.Expired():
                 change(self._locks, event.order_hash, None)
                 change(self._done, event.order_hash, type(event))
+                slashed = _slashed_by(event)
+                if slashed is not None:
+                    change(self._slashes, slashed, self.slashes(slashed) + 1)
 
     def __eq__(self, other: object) -> bool:
         """Two ledgers are equal if they say the same of every account and order."""
@@ -93,7 +101,14 @@ class Ledger:
     __hash__ = None  # type: ignore[assignment]
 
     def _tables(self) -> tuple[dict[bytes, Any], ...]:
-        return (self._balances, self._leaving, self._locks, self._done)
+        return (self._balances, self._leaving, self._locks, self._done, self._slashes)
+
+
+def _slashed_by(event: chain_events.Settled | chain_events.Expired) -> bytes | None:
+    """Return who lost collateral by an event."""
+    if isinstance(event, chain_events.Expired):
+        return event.prover if event.burned else None
+    return event.payment.locked_prover if event.payment.bounty or event.payment.burned else None
 
 
 def _put(table: dict[bytes, Any], key: bytes, value: Any) -> None:

@@ -134,7 +134,8 @@ class ClientNode(Shell[client.State]):
                 return refusals.UNEXPECTED
             if not self.comes_from(source, bid.prover):
                 return refusals.NOT_INTRODUCED
-            return refusal_in(self.feed(BidReceived(self.now, bid.order_hash, str(source), bid, bid_hash)))
+            slashes = sum(1 for slash in self.around.chain.slashes if slash.prover == bid.prover)
+            return refusal_in(self.feed(BidReceived(self.now, bid.order_hash, str(source), bid, bid_hash, slashes)))
         if isinstance(message, Refusal) and message.terms.order_hash in self.state.jobs:
             terms = message.terms
             if message.signature == signature_token(terms.prover, statement_hash(terms)):

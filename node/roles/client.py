@@ -67,6 +67,7 @@ class ClientRole:
                 _contact(peer, message.addresses),
                 message.bid,
                 digest(self._node.network, message.bid),
+                self._node.ledger.slashes(message.bid.prover),
             )
         )
 

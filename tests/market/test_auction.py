@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,6 +55,15 @@ def test_equal_prices_stand_by_time_then_by_score() -> None:
     assert ordered[0].bid.prover == B
     _, ordered = rank([received(A, 100, 20), received(B, 100, 20)], "price", {B: Record(1, 0)})
     assert ordered[0].bid.prover == B
+
+
+def test_who_was_slashed_on_chain_stands_behind_who_was_not() -> None:
+    slashed = replace(received(A, 100, 20), slashes=3)
+    decision, ordered = rank([slashed, received(B, 100, 20)], "price", {A: Record(2, 0)})
+    assert [held.bid.prover for held in ordered] == [B, A]
+    assert {line.prover: line.score_bps for line in decision.ranking} == {A: 10_000 * 3 // 7, B: 5_000}
+    _, ordered = rank([slashed, received(B, 200, 20)], "balanced", {})
+    assert ordered[0].bid.prover == B  # 100 / 0.2 against 200 / 0.5
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,25 @@ def test_a_reorg_that_undoes_a_payment_brings_back_lock_and_balances() -> None:
     )
 
 
+def test_who_lost_collateral_is_remembered_until_its_block_is_undone() -> None:
+    client, prover, _ = ACCOUNTS
+    ledger = Ledger()
+    ledger.apply(b"1", [lock(ORDERS[0]), lock(ORDERS[1])])
+    ledger.apply(b"2", [events.Settled(ORDERS[0], bytes(32), client, payment(), (1,))])
+    assert ledger.slashes(prover) == 0
+    ledger.undo(b"2")
+    ledger.apply(b"2", [events.Settled(ORDERS[0], bytes(32), client, payment(bounty=1), (1,))])
+    free, dear = (events.Expired(ORDERS[1], client, prover, bytes(20), 1, bytes(20), burned) for burned in (0, 1))
+    ledger.apply(b"3", [free])
+    assert ledger.slashes(prover) == 1
+    ledger.undo(b"3")
+    ledger.apply(b"3", [dear])
+    assert ledger.slashes(prover) == 2 and ledger.slashes(client) == 0
+    ledger.undo(b"3")
+    ledger.undo(b"2")
+    assert ledger.slashes(prover) == 0
+
+
 def test_an_undone_withdrawal_is_still_on_its_way_out() -> None:
     account = ACCOUNTS[0]
     ledger = Ledger()
