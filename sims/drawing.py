@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from market import auction
-from market.pricing import Tariff
+from market.pricing import BID_LIFE, Tariff
 from protocol.errors import UsageError
 from sims.proving import PROGRAMS, draw_of
 from sims.scenario import (
@@ -37,6 +37,8 @@ SIZES = ((40, 3, 8, 1, 10), (35, 8, 20, 4, 20), (20, 20, 60, 8, 30), (5, 60, 250
 """(weight, least nodes, most nodes, least jobs, most jobs)"""
 SHARES = (0, 0, 0, 100_000, 300_000, 300_000, 600_000)
 """Shares of liars in ppm, equally likely."""
+DEEPER = 2
+"""Blocks by which a reorganisation may go deeper than the confirmations."""
 SLOWEST_PERCENT = 220
 """Of a proving time on the reference machine: that on the slowest one."""
 CHEAP_WEI_PER_MS = 1
@@ -214,18 +216,27 @@ def _with_orders(draw: Draw, scenario: Scenario, jobs: int) -> Scenario:
             at = heal + QUIET_S * 1_000
         fair = number >= jobs - calm
         order = _order(draw, scenario, number, at, fair=fair)
-        orders.append(_with_patience(order, ahead_ms) if fair else order)
+        orders.append(_with_patience(scenario, order, ahead_ms) if fair else order)
         ahead_ms += PROGRAMS[order.program].proving_ms if fair else 0
     return replace(scenario, orders=tuple(orders), heal_ms=heal)
 
 
-def _with_patience(order: OrderSpec, ahead_ms: int) -> OrderSpec:
-    """Give a fair order the time for those before it: one prover may have them all in its queue, and be slow.
+def _with_patience(scenario: Scenario, order: OrderSpec, ahead_ms: int) -> OrderSpec:
+    """Give a fair order the time for those before it, and for each liar to win it once.
 
-    A prover promises twice its estimate (market/pricing.py).
+    One prover may have all of them in its queue, and be slow; a prover promises twice its estimate (market/pricing.py).
     """
-    more = 2 * ahead_ms * SLOWEST_PERCENT // 100 // 1_000
+    liars = sum(1 for prover in scenario.provers if prover.strategy != "honest")
+    auctions = min(liars, MOST_LIARS)
+    twice_ms = 2 * (auctions * PROGRAMS[order.program].proving_ms + ahead_ms) * SLOWEST_PERCENT // 100
+    more = twice_ms // 1_000 + auctions * (_longest_slack(scenario) + BID_LIFE + 4 * order.window_ms // 1_000 + 5)
     return replace(order, promise_by_s=order.promise_by_s + more, final_by_s=order.final_by_s + more)
+
+
+def _longest_slack(scenario: Scenario) -> int:
+    """Return the seconds that a prover adds to its estimate with the deepest reorganisations (prover_node.py)."""
+    deep = scenario.confirmations
+    return 3 + 8 + scenario.block_seconds * (3 + deep + DEEPER + 2 + deep)
 
 
 def _order(draw: Draw, scenario: Scenario, number: int, at: int, *, fair: bool) -> OrderSpec:
@@ -301,7 +312,7 @@ def _with_faults(draw: Draw, scenario: Scenario) -> Scenario:
         for _ in range(count(3))
     )
     outages = tuple(Outage(draw.below(nodes), *span(90_000)) for _ in range(count(often // 2 + 1)))
-    deepest = scenario.confirmations + 2
+    deepest = scenario.confirmations + DEEPER
     reorgs = tuple(
         Reorg(draw.below(max(1, heal)), draw.between(1, deepest), draw.below(2) * draw.below(400_000))
         for _ in range(count(4))
