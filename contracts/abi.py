@@ -15,7 +15,9 @@ from eth_abi.grammar import ABIType, BasicType, TupleType, parse
 
 from protocol.hashing import keccak256
 
-ContractName = Literal["Escrow", "Registry", "Groth16Verifier", "TokenDesk", "CreditGate", "PeerDirectory"]
+ContractName = Literal[
+    "Escrow", "Registry", "Groth16Verifier", "TokenDesk", "CreditGate", "PeerDirectory", "EzklAdapter"
+]
 CONTRACTS: tuple[ContractName, ...] = (
     "Escrow",
     "Registry",
@@ -23,6 +25,7 @@ CONTRACTS: tuple[ContractName, ...] = (
     "TokenDesk",
     "CreditGate",
     "PeerDirectory",
+    "EzklAdapter",
 )
 
 

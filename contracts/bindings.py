@@ -95,6 +95,13 @@ def settle_voided(settlement: Settlement, locking: Award) -> bytes:
     return call_data("Escrow", "settleVoided", settlement_tuple(settlement), award_tuple(locking))
 
 
+def settle_external(order: Order, award: Award, outputs: Sequence[int], proof: bytes) -> bytes:
+    """Call data of `settleExternal(...)`: a proof of another proof system, by the award that locked."""
+    return call_data(
+        "Escrow", "settleExternal", order_tuple(order), award_tuple(award), list(outputs), proof
+    )
+
+
 def expire(order: Order, locking: Award) -> bytes:
     """Call data of `expirePacked(packed)`, which does what `expire(order, locking)` does."""
     return call_data("Escrow", "expirePacked", pack_single(order, locking))
@@ -175,6 +182,21 @@ def register_program(
     return call_data("Registry", "registerProgram", proof_system, list(vk), layout, setup_id, dev)
 
 
+def register_verifier(verifier: bytes, layout: bytes, setup_id: bytes, dev: bool) -> bytes:
+    """Call data of `registerVerifier(...)`: a program of another proof system, by the contract that verifies it."""
+    return call_data("Registry", "registerVerifier", verifier, layout, setup_id, dev)
+
+
+def verifier_of(program_id: bytes) -> bytes:
+    """Call data of `verifierOf(programId)`; decode with `decode_verifier`."""
+    return call_data("Registry", "verifierOf", program_id)
+
+
+def require_proven(program_id: bytes, inputs: Sequence[int], proof: bytes) -> bytes:
+    """Call data of `requireProven(programId, inputs, proof)`: reverts unless the program's verifier says yes."""
+    return call_data("Registry", "requireProven", program_id, list(inputs), proof)
+
+
 def publish_model(record: ModelRecord) -> bytes:
     """Call data of `publishModel(record)`; the sender becomes the publisher."""
     return call_data("Registry", "publishModel", astuple(record))
@@ -244,6 +266,11 @@ def deploy_verifier() -> bytes:
     return deployment_data("Groth16Verifier")
 
 
+def deploy_ezkl_adapter(verifier: bytes, verifier_code_hash: bytes, key: Sequence[int] = ()) -> bytes:
+    """Data of the transaction that creates an EzklAdapter; `key` is what a reusable verifier is given."""
+    return deployment_data("EzklAdapter", verifier, verifier_code_hash, list(key))
+
+
 def deploy_token_desk(escrow: bytes) -> bytes:
     """Data of the transaction that creates a TokenDesk for an Escrow."""
     return deployment_data("TokenDesk", escrow)
@@ -311,6 +338,12 @@ def decode_verifying_key(data: bytes) -> tuple[int, ...]:
     """Return the word list that `verifyingKeyOf` answered."""
     (words,) = decode_result("Registry", "verifyingKeyOf", data)
     return tuple(words)
+
+
+def decode_verifier(data: bytes) -> tuple[bytes, bytes]:
+    """Return (the contract that verifies the program, the hash of the code that it must have)."""
+    verifier, code_hash = decode_result("Registry", "verifierOf", data)
+    return bytes(verifier), bytes(code_hash)
 
 
 def decode_model(data: bytes) -> tuple[bytes, ModelRecord]:

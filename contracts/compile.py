@@ -20,7 +20,7 @@ from contracts.toolchain import CHECKOUT, SOLC_SHIM, SOURCES, tool_environment
 from protocol.errors import CompileError, ToolMissingError
 from protocol.hashing import keccak256
 
-CONTRACTS = ("Escrow", "Registry", "Groth16Verifier", "TokenDesk", "CreditGate", "PeerDirectory")
+CONTRACTS = ("Escrow", "Registry", "Groth16Verifier", "TokenDesk", "CreditGate", "PeerDirectory", "EzklAdapter")
 ARTIFACTS = CHECKOUT / "contracts" / "artifacts"
 SETTINGS: Mapping[str, Any] = {
     "evmVersion": "cancun",

@@ -182,6 +182,19 @@ class ProgramRegistered:
 
 
 @dataclass(frozen=True)
+class VerifierRegistered:
+    """A program of another proof system is on the chain, with the code that its verifier must have."""
+
+    program_id: bytes
+    registrant: bytes
+    verifier: bytes
+    code_hash: bytes
+    layout: bytes
+    setup_id: bytes
+    dev: bool
+
+
+@dataclass(frozen=True)
 class ModelPublished:
     """A model and what its publisher says of it."""
 
@@ -244,7 +257,7 @@ EscrowEvent = (
     | CallbackFailed
     | Expired
 )
-Event = EscrowEvent | ProgramRegistered | ModelPublished | Advised | Proved | Lent | Announced
+Event = EscrowEvent | ProgramRegistered | VerifierRegistered | ModelPublished | Advised | Proved | Lent | Announced
 
 _BUILD: dict[str, Callable[..., Event]] = {
     "Deposited": Deposited,
@@ -273,6 +286,7 @@ _BUILD: dict[str, Callable[..., Event]] = {
     "Lent": Lent,
     "Announced": Announced,
     "ProgramRegistered": ProgramRegistered,
+    "VerifierRegistered": VerifierRegistered,
     "ModelPublished": lambda model_id, publisher, program_id, record: ModelPublished(
         model_id, publisher, program_id, ModelRecord(*record)
     ),

@@ -6,7 +6,8 @@ argument. What the model does not know is cryptography: whether a signature and 
 to it. `EscrowModel` is mutable because it plays the part of the chain; a refused call changes nothing.
 
 I1  Conservation: what the Escrow owes is all balances and what locks hold.
-I2  Nobody is credited by a settlement without a valid proof that names payout and settler.
+I2  Nobody is credited by a settlement without a valid proof that names payout and settler; or, of another proof
+    system, without a valid proof of the order's input and the lock of an award that names the payout.
 I3  An order is paid at most once.
 I4  An order that expired is never settled, and one that was settled never expires.
 I5  A balance falls only by its owner's signature or call, or by the owner's missed promise.
@@ -18,6 +19,8 @@ I5  A balance falls only by its owner's signature or call, or by the owner's mis
 | cancelling, after it | AlreadyCancelled | AlreadyCancelled | NotLocked | NotLocked | NotLocked | AlreadyCancelled |
 | locked | AlreadyLocked | own award, to final | other award, after promise | -> open | after final | AlreadyLocked |
 | settled, expired | refused | refused | refused | refused | refused | refused |
+
+Of a program of another proof system nothing settles but `settle_external`, and that by the lock of its own award.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from protocol.scalars import MAX_AMOUNT, ZERO_ADDRESS, ZERO_HASH
 from protocol.structs import OPEN_ORDER, Award, Order
@@ -97,6 +100,8 @@ class EscrowModel:
     withdrawal_delay: int
     publishers: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
     """Model id -> (publisher, royalty in basis points): what the Registry says."""
+    external: frozenset[bytes] = frozenset()
+    """Programs of another proof system."""
     balances: defaultdict[tuple[bytes, bytes], int] = field(default_factory=lambda: defaultdict(int))
     """(token, account) -> amount."""
     withdrawals: dict[tuple[bytes, bytes], tuple[int, int]] = field(default_factory=dict)
@@ -195,6 +200,15 @@ class EscrowModel:
         _require(claim.proved, "ProofInvalid")
         self._pay(now, sender, claim)
 
+    def settle_external(self, now: int, sender: bytes, claim: Claim) -> None:
+        """Pay for a proof of another proof system. It names nobody: so it is paid from the lock of its own award
+        alone, and to its payout whoever sends."""
+        claim = replace(claim, locking=None, settler=claim.award.payout)
+        _require_locked_by(self._life(claim.order_hash), claim.award)
+        self._require_payable(now, claim, external=True)
+        _require(claim.proved, "ExternalProofInvalid")
+        self._pay(now, sender, claim)
+
     def settle_batch(self, now: int, sender: bytes, claims: Sequence[Claim]) -> tuple[str | None, ...]:
         """Pay every claim that is live; return for each None or why it was skipped. One bad proof among
         those that are live fails all."""
@@ -226,14 +240,14 @@ class EscrowModel:
 
     # --- settling --------------------------------------------------------------------------
 
-    def _require_payable(self, now: int, claim: Claim) -> None:
+    def _require_payable(self, now: int, claim: Claim, *, external: bool = False) -> None:
         """Everything but the proof."""
         life, order, award, locking = self._life(claim.order_hash), claim.order, claim.award, claim.locking
         _require_unfinished(life)
         if locking is None and isinstance(life, LockedBy):  # its terms were good when it locked
             _require(life.award == award, "LockedByAnotherAward")
             _require(now <= max(award.promise_at, order.final_by), "FinalMissed")
-            self._publisher(order)
+            self._require_registered(order, external)
             return
         _require_terms(claim.order_hash, order, award)
         if locking is not None:
@@ -247,7 +261,7 @@ class EscrowModel:
         if order.kind == OPEN_ORDER:
             _require(award.prover == award.payout, "ProverNotPayout")
             _require_ramp(now, order, award)
-        self._publisher(order)
+        self._require_registered(order, external)
         self._require_funds(order.token, order.client, self._debit(now, claim))
 
     def _debit(self, now: int, claim: Claim) -> int:
@@ -295,9 +309,13 @@ class EscrowModel:
             self.held[token] += sign * amount
 
     def _publisher(self, order: Order) -> bytes:
-        publisher, royalty_bps = self.publishers.get(order.model_id, (ZERO_ADDRESS, 0))
+        return self.publishers.get(order.model_id, (ZERO_ADDRESS, 0))[0]
+
+    def _require_registered(self, order: Order, external: bool) -> None:
+        """The program is of the proof system that is settled so, and the order states what the Registry says."""
+        _require((order.program_id in self.external) == external, "AnotherProofSystem")
+        _, royalty_bps = self.publishers.get(order.model_id, (ZERO_ADDRESS, 0))
         _require(order.royalty_bps == royalty_bps, "RoyaltyMismatch")
-        return publisher
 
     def _life(self, order_hash: bytes) -> OrderLife:
         return self.orders.get(order_hash, Open())

@@ -55,6 +55,24 @@ MUTANTS = (
     Mutant("src/Groth16Batch.sol", "for (uint256 i = 0; i < count; i++) {", "for (uint256 i = 1; i < count; i++) {"),
     Mutant("src/Groth16Batch.sol", "if (!onCurve) revert", "if (p == 0) revert"),
     Mutant("src/Typed.sol", "orderHash, payout, settler))) >> 8;", "orderHash, settler))) >> 8;"),
+    # Other proof systems (I2)
+    Mutant("src/Terms.sol", "if (proofSystem != cache.proofSystem) return", "if (proofSystem > EXTERNAL) return"),
+    Mutant(
+        "src/Escrow.sol",
+        "_unless(_lockedByRefusal(_digest(job.order), _entries[_digest(job.order)], job.award));",
+        "",
+    ),
+    Mutant("src/Escrow.sol", "registry.requireProven(job.order.programId, inputs, proof);", ""),
+    Mutant("src/Escrow.sol", "mstore(inputs, sub(length, 1))", ""),
+    Mutant("src/ExternalProof.sol", "if (verifier.codehash != codeHash) revert", "if (codeHash == 0) revert"),
+    Mutant("src/ExternalProof.sol", "|| head == bytes32(uint256(0xef))", ""),
+    Mutant("src/ExternalProof.sol", "if (gasleft() < needed) revert", "if (gasleft() == 0) revert"),
+    Mutant("src/ExternalProof.sol", "done := and(done, eq(returndatasize(), 32))", ""),
+    Mutant("src/ExternalProof.sol", "|| answer != bytes32(IProofVerifier.proves.selector)", ""),
+    Mutant("src/ExternalProof.sol", "staticcall(GAS, verifier,", "staticcall(gas(), verifier,"),
+    Mutant("src/EzklAdapter.sol", "if (found != keyHash) revert", "if (found == 0) revert"),
+    Mutant("src/EzklAdapter.sol", "(whole || ofKey == keyHash)", "(whole || ofKey != 0)"),
+    Mutant("src/ProofConsumer.sol", "if (proofSystem != GROTH16_BN254) revert", "if (proofSystem == 0) revert"),
     # Once, and not both (I3, I4)
     Mutant(
         "src/Orders.sol",
@@ -107,6 +125,13 @@ MUTANTS = (
     Mutant("model.py", "if now > life.award.promise_at:", "if now >= life.award.promise_at:"),
     Mutant("model.py", "royalty = price * order.royalty_bps // 10_000", "royalty = 0"),
     Mutant("model.py", '_require(claim.signed or', '_require(True or'),
+    Mutant("model.py", "claim = replace(claim, locking=None, settler=claim.award.payout)", ""),
+    Mutant(
+        "model.py",
+        '_require((order.program_id in self.external) == external, "AnotherProofSystem")',
+        "",
+    ),
+    Mutant("model.py", "_require_locked_by(self._life(claim.order_hash), claim.award)", ""),
 )
 
 

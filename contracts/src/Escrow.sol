@@ -14,7 +14,8 @@ import {Vault} from "./Vault.sol";
 ///
 /// I1  Conservation: the contract holds at least what it owes, which is the sum of all balances and of what
 ///     locks hold (price, verifier fee and collateral of each).
-/// I2  Nobody is credited by a settlement without a valid proof that names payout and settler.
+/// I2  Nobody is credited by a settlement without a valid proof that names payout and settler; or, of another proof
+///     system, without a valid proof of the order's input and the lock of an award that names the payout.
 /// I3  An order is paid at most once.
 /// I4  An order that expired is never settled, and one that was settled never expires.
 /// I5  A balance falls only by its owner's signature or call, or by the owner's missed promise.
@@ -127,6 +128,27 @@ contract Escrow is Settling {
         _settle(job, s);
     }
 
+    /// Pays for a proof of another proof system, which its verifier checks. Such a proof names neither order nor
+    /// payout, so anyone can copy it: it is paid out of the lock of its own award and to its payout, or not at all.
+    function settleExternal(
+        Order calldata order,
+        Award calldata award,
+        uint256[] calldata outputs,
+        bytes calldata proof
+    ) external nonReentrant {
+        Job memory job = _newJob();
+        _copy(job.order, order);
+        _copy(job.award, award);
+        (job.settler, job.inputs) = (award.payout, _statement(outputs));
+        _unless(_lockedByRefusal(_digest(job.order), _entries[_digest(job.order)], job.award));
+        Context memory context = _newContext();
+        context.cache.proofSystem = EXTERNAL;
+        _unless(_apply(job, context, proof[:0]));
+        _writeTallies(context);
+        _requireProven(job, proof);
+        if (job.order.consumer != address(0)) _deliver(_delivery(job));
+    }
+
     /// Settles up to 128 jobs of any programs and clients; Packing says how they are written. For each job
     /// it gives zero, or the error for which the job was skipped. Reverts if a proof is bad.
     function settleBatch(bytes calldata packed) external nonReentrant returns (bytes4[] memory refusals) {
@@ -190,9 +212,14 @@ contract Escrow is Settling {
         _copy(job.order, s.order);
         _copy(job.award, s.award);
         job.settler = s.settler;
-        job.inputs = new uint256[](s.outputs.length + 2);
-        for (uint256 i = 0; i < s.outputs.length; i++) {
-            job.inputs[i + 1] = s.outputs[i];
+        job.inputs = _statement(s.outputs);
+    }
+
+    /// The outputs, with room for commitment and binding.
+    function _statement(uint256[] calldata outputs) private pure returns (uint256[] memory inputs) {
+        inputs = new uint256[](outputs.length + 2);
+        for (uint256 i = 0; i < outputs.length; i++) {
+            inputs[i + 1] = outputs[i];
         }
     }
 
@@ -265,6 +292,19 @@ contract Escrow is Settling {
         batch.add(job.program, job.orderHash, job.inputs, _place(s.proof));
         batch.verify();
         if (job.order.consumer != address(0)) _deliver(_delivery(job));
+    }
+
+    /// The verifier gets the statement without its binding, which is the Escrow's own word here.
+    function _requireProven(Job memory job, bytes calldata proof) private view {
+        uint256[] memory inputs = job.inputs;
+        uint256 length = inputs.length;
+        assembly ("memory-safe") {
+            mstore(inputs, sub(length, 1))
+        }
+        registry.requireProven(job.order.programId, inputs, proof);
+        assembly ("memory-safe") {
+            mstore(inputs, length)
+        }
     }
 
     /// Where a proof lies in the call data.

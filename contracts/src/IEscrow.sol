@@ -67,6 +67,7 @@ interface IEscrow {
     error UnsupportedKind(uint8 kind);
     error RampMalformed();
     error UnknownProgram(bytes32 programId);
+    error AnotherProofSystem(bytes32 programId);
     error DevProgramRefused(bytes32 programId);
     error ModelOfAnotherProgram(bytes32 modelId);
     error RoyaltyMismatch(uint16 given, uint16 registered);
@@ -122,6 +123,12 @@ interface IEscrow {
     function lockPacked(bytes calldata packed) external;
     function settle(Settlement calldata s) external;
     function settleVoided(Settlement calldata s, Award calldata locking) external;
+    function settleExternal(
+        Order calldata order,
+        Award calldata award,
+        uint256[] calldata outputs,
+        bytes calldata proof
+    ) external;
     function settleBatch(bytes calldata packed) external returns (bytes4[] memory refusals);
     function release(Order calldata order, Award calldata locking) external;
     function claim(Order calldata order, uint256[] calldata inputs) external;

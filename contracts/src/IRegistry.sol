@@ -13,6 +13,16 @@ interface IRegistry {
         bytes32 setupId,
         bool dev
     );
+    /// A program of another proof system; its verifier must have this code.
+    event VerifierRegistered(
+        bytes32 indexed programId,
+        address indexed registrant,
+        address indexed verifier,
+        bytes32 codeHash,
+        bytes32 layoutHash,
+        bytes32 setupId,
+        bool dev
+    );
     event ModelPublished(
         bytes32 indexed modelId, address indexed publisher, bytes32 indexed programId, ModelRecord record
     );
@@ -33,6 +43,14 @@ interface IRegistry {
         bytes32 setupId,
         bool dev
     ) external returns (bytes32 programId);
+
+    function registerVerifier(address verifier, bytes32 layoutHash, bytes32 setupId, bool dev)
+        external
+        returns (bytes32 programId);
+
+    function requireProven(bytes32 programId, uint256[] calldata inputs, bytes calldata proof) external view;
+
+    function verifierOf(bytes32 programId) external view returns (address verifier, bytes32 codeHash);
 
     function publishModel(ModelRecord calldata record) external returns (bytes32 modelId);
 

@@ -17,13 +17,16 @@ abstract contract ProofConsumer is IProofConsumer {
 
     bytes32 public constant LOCAL_TAG = keccak256("proofmesh.binding.local.v1");
 
+    /// A key of another proof system is none that proofs made locally could be checked with.
+    uint8 private constant GROTH16_BN254 = 1;
+
     address public immutable escrow;
     bytes32 public immutable programId;
     address private immutable _key;
 
     constructor(address escrow_, IRegistry registry, bytes32 programId_) {
         (uint8 proofSystem,, address key) = registry.keyOf(programId_);
-        if (proofSystem == 0) revert AnotherProgram(programId_);
+        if (proofSystem != GROTH16_BN254) revert AnotherProgram(programId_);
         (escrow, programId, _key) = (escrow_, programId_, key);
     }
 

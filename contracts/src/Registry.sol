@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {CodeStorage} from "./CodeStorage.sol";
+import {ExternalProof} from "./ExternalProof.sol";
 import {Groth16} from "./Groth16.sol";
 import {IRegistry} from "./IRegistry.sol";
 import {Advice, ModelRecord, Program} from "./Types.sol";
@@ -25,9 +26,12 @@ contract Registry is IRegistry {
     }
 
     uint8 public constant GROTH16_BN254 = 1;
+    /// Any other proof system, behind IProofVerifier.
+    uint8 public constant EXTERNAL_VERIFIER = 2;
     uint16 public constant MAX_ROYALTY_BPS = 5_000;
 
     mapping(bytes32 programId => Program) private _programs;
+    mapping(bytes32 programId => bytes32) private _codeHashes;
     mapping(bytes32 modelId => Model) private _models;
     mapping(bytes32 modelId => Advisory) private _advisories;
 
@@ -49,6 +53,28 @@ contract Registry is IRegistry {
         _programs[programId] = Program(proofSystem, dev, keyPointer, layoutHash, setupId);
         uint256 inputs = (vk.length - Groth16.HEAD) / 2 - 1;
         emit ProgramRegistered(programId, msg.sender, proofSystem, inputs, layoutHash, setupId, dev);
+    }
+
+    /// Registers a program of another proof system by the contract that verifies it, whose code is pinned: the id
+    /// names both. Anyone may register any contract, also one that says yes to everything: look before you lock.
+    function registerVerifier(address verifier, bytes32 layoutHash, bytes32 setupId, bool dev)
+        external
+        returns (bytes32 programId)
+    {
+        bytes32 codeHash = ExternalProof.pin(verifier);
+        bytes32 keyHash = keccak256(abi.encode(verifier, codeHash));
+        programId = keccak256(abi.encode(EXTERNAL_VERIFIER, keyHash, layoutHash, setupId, dev));
+        if (_programs[programId].proofSystem != 0) return programId;
+
+        _programs[programId] = Program(EXTERNAL_VERIFIER, dev, verifier, layoutHash, setupId);
+        _codeHashes[programId] = codeHash;
+        emit VerifierRegistered(programId, msg.sender, verifier, codeHash, layoutHash, setupId, dev);
+    }
+
+    /// Returns if the verifier of the program says that `proof` proves `inputs`; reverts otherwise.
+    function requireProven(bytes32 programId, uint256[] calldata inputs, bytes calldata proof) external view {
+        (address verifier, bytes32 codeHash) = verifierOf(programId);
+        ExternalProof.check(verifier, codeHash, inputs, proof);
     }
 
     /// Publishes a model in the name of the caller, who earns its royalty.
@@ -98,7 +124,15 @@ contract Registry is IRegistry {
         return _programs[programId];
     }
 
-    /// What a settlement needs of a program, from one slot; the words of the key are the pointer's code.
+    /// The contract that verifies a program of another proof system, and the hash of the code that it must have.
+    function verifierOf(bytes32 programId) public view returns (address verifier, bytes32 codeHash) {
+        codeHash = _codeHashes[programId];
+        if (codeHash == 0) revert UnknownProgram(programId);
+        return (_programs[programId].keyPointer, codeHash);
+    }
+
+    /// What a settlement needs of a program, from one slot. The words of a key are the pointer's code; of another
+    /// proof system the pointer is the verifier.
     function keyOf(bytes32 programId)
         external
         view
@@ -109,7 +143,7 @@ contract Registry is IRegistry {
     }
 
     function verifyingKeyOf(bytes32 programId) external view returns (uint256[] memory vk) {
-        if (_programs[programId].proofSystem == 0) revert UnknownProgram(programId);
+        if (_programs[programId].proofSystem != GROTH16_BN254) revert UnknownProgram(programId);
         return CodeStorage.readWords(_programs[programId].keyPointer);
     }
 

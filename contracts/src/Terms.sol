@@ -21,10 +21,16 @@ abstract contract Terms is Typed {
     struct Cache {
         uint256 count;
         Registered[] pairs;
+        /// Of the programs: GROTH16, or EXTERNAL for the one job that is settled so.
+        uint256 proofSystem;
     }
 
     /// Kind of an order that no award names a prover for.
     uint8 internal constant OPEN_ORDER = 1;
+
+    /// Proof systems, as the Registry numbers them.
+    uint256 internal constant GROTH16 = 1;
+    uint256 internal constant EXTERNAL = 2;
 
     IRegistry public immutable registry;
     bool public immutable allowDev;
@@ -90,7 +96,7 @@ abstract contract Terms is Typed {
             mstore(pairs, CAPACITY)
             mstore(0x40, add(pairs, shl(5, add(CAPACITY, 1))))
         }
-        cache.pairs = pairs;
+        (cache.pairs, cache.proofSystem) = (pairs, GROTH16);
     }
 
     /// Fills in program and publisher of a job; its order must state what the Registry says.
@@ -133,15 +139,17 @@ abstract contract Terms is Typed {
         (found.programId, found.modelId) = (programId, modelId);
         (uint8 proofSystem, bool dev, address keyPointer) = registry.keyOf(programId);
         if (proofSystem == 0) return _refuse(UnknownProgram.selector, uint256(programId));
+        if (proofSystem != cache.proofSystem) return _refuse(AnotherProofSystem.selector, uint256(programId));
         if (dev && !allowDev) return _refuse(DevProgramRefused.selector, uint256(programId));
         if (modelId != 0) {
             bytes32 ofModel;
             (ofModel, found.publisher, found.royaltyBps) = registry.termsOf(modelId);
             if (ofModel != programId) return _refuse(ModelOfAnotherProgram.selector, uint256(modelId));
         }
+        cache.pairs[cache.count] = found;
+        if (proofSystem != GROTH16) return refusal;
         uint256 same = 0;
         while (same < cache.count && cache.pairs[same].programId != programId) same++;
         found.program = same < cache.count ? cache.pairs[same].program : Groth16Batch.load(keyPointer);
-        cache.pairs[cache.count] = found;
     }
 }

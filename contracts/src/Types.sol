@@ -100,7 +100,8 @@ enum Advice {
     Broken
 }
 
-/// What the chain knows of a program; its verifying key lies in the code of `keyPointer`.
+/// What the chain knows of a program; its verifying key lies in the code of `keyPointer`, which for another proof
+/// system than Groth16 is its verifier.
 struct Program {
     uint8 proofSystem;
     bool dev;

@@ -10,7 +10,10 @@ import pytest
 from differential import Campaign, Disagreement, campaigns, outcome_of, shallow
 
 TRANSACTIONS = 40
-ENDS = ("deposit", "deposit_token", "lock", "settle", "settle_batch", "release", "expire", "submit", "withdraw")
+ENDS = (
+    "deposit", "deposit_token", "lock", "settle", "settle_external", "settle_batch", "release", "expire", "submit",
+    "withdraw",
+)  # fmt: skip
 
 
 def test_random_calls_in_the_name_of_five_accounts_agree() -> None:

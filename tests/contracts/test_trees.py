@@ -12,7 +12,7 @@ import pytest
 from contracts.abi import ContractName, artifact
 from contracts.toolchain import CHECKOUT
 
-TREES: tuple[ContractName, ...] = ("Escrow", "Registry", "CreditGate", "TokenDesk")
+TREES: tuple[ContractName, ...] = ("Escrow", "Registry", "CreditGate", "TokenDesk", "EzklAdapter")
 _BRANCH = re.compile(r"^([│ ]*)[├└]── (.*)$")
 
 

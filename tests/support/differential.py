@@ -19,8 +19,18 @@ from functools import cache
 from typing import Any
 
 from anvil import GENESIS_TIME
-from escrow_market import COMMITMENT, ETHER, OUTPUT, WITHDRAWAL_DELAY, Market, account, market, tiny_program
+from escrow_market import (
+    COMMITMENT,
+    ETHER,
+    OUTPUT,
+    WITHDRAWAL_DELAY,
+    Market,
+    account,
+    market,
+    tiny_program,
+)
 from eth_abi.abi import decode, encode
+from external_program import External, hash_proof, hash_verifier, register_external
 from token_contracts import token_call
 
 from contracts import bindings, packing
@@ -72,10 +82,11 @@ class Job:
 class Drawer:
     """Draws calls on a model, at the instants that it is told."""
 
-    def __init__(self, chain: Market, token: bytes, draw: random.Random, now: int) -> None:
-        self.chain, self.token, self.draw, self.now = chain, token, draw, now
-        self.model = EscrowModel(WITHDRAWAL_DELAY)
-        self.model.publishers[chain.model_id] = (account("publisher").address, 250)
+    def __init__(self, chain: Market, token: bytes, external: External, draw: random.Random, now: int) -> None:
+        self.chain, self.token, self.external, self.draw, self.now = chain, token, external, draw, now
+        self.model = EscrowModel(WITHDRAWAL_DELAY, external=frozenset((external.program_id,)))
+        for model_id in (chain.model_id, external.model_id):
+            self.model.publishers[model_id] = (account("publisher").address, 250)
         self.jobs: list[Job] = []
         """Those that calls are about."""
         self.all_jobs: list[Job] = []
@@ -108,9 +119,10 @@ class Drawer:
         draw, now = self.draw, self.now
         self._made += 1
         royal, kind = draw.random() < 0.5, int(draw.random() < 0.35)
+        other = draw.random() < 0.2
         order = Order(
             client=draw.choice(PEOPLE).address,
-            program_id=tiny_program().program_id,
+            program_id=self.external.program_id if other else tiny_program().program_id,
             input_commitment=COMMITMENT,
             input_hash=draw.choice((bytes(32), b"\x05" * 32)),
             verifier_fee=draw.choice((0, 1001)),
@@ -118,7 +130,7 @@ class Drawer:
             collateral=draw.choice((0, 1, 7, draw.randrange(10**6))),
             promise_by=now + 400,
             final_by=now + draw.choice((60, 300, 400, 900)),
-            model_id=self.chain.model_id if royal else bytes(32),
+            model_id=(self.external if other else self.chain).model_id if royal else bytes(32),
             royalty_bps=draw.choice((250,) * 9 + (0,)) if royal else draw.choice((0,) * 9 + (1,)),
             token=draw.choice((ETH, self.token)),
             collateral_token=draw.choice((ETH, self.token)),
@@ -272,6 +284,18 @@ class Drawer:
             lambda: bindings.settle_voided(settlement(), locking),
         )  # fmt: skip
 
+    def _settle_external(self) -> Draft:
+        job, award, other = self._locked()
+        award = other if self.draw.random() < 0.1 else award
+        who, now, how = self.draw.choice(PEOPLE), self.now, self.draw.choice((0, 0, 0, 0, 0, 0, 1, 2, 3))
+        claim = Claim(job.hash, job.order, award, who.address, proved=how == 0)
+        proof = (_hash_proof(OUTPUT), _hash_proof(OUTPUT + 1), _hash_proof(OUTPUT) + b"\0", b"")[how]
+        return Draft(
+            "settle_external", who,
+            lambda model: model.settle_external(now, who.address, claim),
+            lambda: bindings.settle_external(job.order, award, (OUTPUT,), proof),
+        )  # fmt: skip
+
     def _settle_batch(self) -> Draft:
         who, now = self.draw.choice(PEOPLE), self.now
         parts: list[tuple[Claim, Callable[[], Settlement], Award | None]] = []
@@ -338,11 +362,16 @@ _DRAWN: tuple[Callable[[Drawer], Draft], ...] = (
     Drawer._lock,
     Drawer._settle,
     Drawer._settle_voided,
+    Drawer._settle_external,
     Drawer._settle_batch,
     Drawer._release,
     Drawer._expire_any,
 )
-_WEIGHTS = (2, 1, 2, 2, 0.5, 10, 4, 4, 4, 2, 3)
+_WEIGHTS = (2, 1, 2, 2, 0.5, 10, 4, 4, 3, 4, 2, 3)
+
+
+def _hash_proof(output: int) -> bytes:
+    return hash_proof((COMMITMENT, output))
 
 
 def _high_s(signature: bytes) -> bytes:
@@ -525,8 +554,9 @@ def _hex(data: bytes) -> str:
 @cache
 def compiled() -> Any:
     """The driver and the tokens, compiled once a process (and what it forks)."""
-    folder = CHECKOUT / "contracts" / "test"
-    sources = {name: (folder / name).read_text(encoding="utf-8") for name in ("Driver.sol", "Tokens.sol")}
+    hash_verifier()
+    names = ("test/Driver.sol", "test/Tokens.sol")
+    sources = {name: (CHECKOUT / "contracts" / name).read_text(encoding="utf-8") for name in names}
     return compile_sources(sources)["contracts"]
 
 
@@ -542,14 +572,15 @@ def campaigns(seed: int) -> Iterator[Callable[[], Campaign]]:
         chain.rpc.call("anvil_removeBlockTimestampInterval")
         driver, token = (
             bytes.fromhex(chain.rpc.transact(operator, None, _code(output, source, name))["contractAddress"][2:])
-            for source, name in (("Driver.sol", "Driver"), ("Tokens.sol", "SignedToken"))
+            for source, name in (("test/Driver.sol", "Driver"), ("test/Tokens.sol", "SignedToken"))
         )
         for each in PEOPLE:
             chain.rpc.transact(each, token, token_call("approve", chain.deployment.escrow, 2**255))
             chain.rpc.transact(operator, token, token_call("mint", each.address, 10**6 * ETHER))
-        actor = output["Driver.sol"]["Actor"]["evm"]["deployedBytecode"]["object"]
+        actor = output["test/Driver.sol"]["Actor"]["evm"]["deployedBytecode"]["object"]
         for each in PEOPLE:
             chain.rpc.call("anvil_setCode", _hex(each.address), "0x" + actor)
+        external = register_external(chain)
         chain.rpc.call("anvil_impersonateAccount", _hex(OPERATOR))
         snapshot = chain.rpc.call("evm_snapshot")
         number = 0
@@ -560,7 +591,7 @@ def campaigns(seed: int) -> Iterator[Callable[[], Campaign]]:
                 assert chain.rpc.call("evm_revert", snapshot)
                 snapshot = chain.rpc.call("evm_snapshot")
             number += 1
-            drawer = Drawer(chain, token, random.Random(f"{seed}/{number}"), GENESIS_TIME + 100_000)
+            drawer = Drawer(chain, token, external, random.Random(f"{seed}/{number}"), GENESIS_TIME + 100_000)
             campaign = Campaign(chain, driver, token, drawer)
             campaign.step([_opening(each, token, which) for each in PEOPLE for which in (False, True)])
             drawer.now += 1
