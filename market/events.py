@@ -84,7 +84,8 @@ class CancelAsked(JobEvent):
 class OrderSeen(JobEvent):
     """A fresh, signed announcement. `client_balance` is from the follower's ledger, in wei.
 
-    `sealing_key` is a fresh X25519 public key that the shell drew for a possible bid.
+    `sealing_key` is a fresh X25519 public key that the shell drew for a possible bid. `verifier` is the code hash of
+    the contract that verifies the program, nothing for Groth16.
     """
 
     order: Order
@@ -92,6 +93,7 @@ class OrderSeen(JobEvent):
     peer: str
     client_balance: Wei
     sealing_key: Hash32
+    verifier: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,9 @@ class Tariff:
     """Seconds that a verifier is given to settle."""
     input_patience: int = 10
     """Seconds that a client is given to send the input after the award."""
+    verifiers: frozenset[bytes] = frozenset()
+    """Code hashes of verifier contracts of other proof systems that the operator has examined: another one may say
+    no to a good proof, and cost the collateral."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ class Situation:
     """A voided lock of this order still holds the client's funds."""
     reserved: int
     """Price that this lock holds; a dearer proof takes the difference from the client's balance."""
+    verifier: bytes = b""
+    """Code hash of the contract that verifies the program; nothing for Groth16."""
 
 
 def is_supported(order: Order) -> bool:
@@ -97,11 +102,14 @@ def preflight(order: Order, tariff: Tariff, situation: Situation) -> Quote | Dec
     """Return a quote within the order's cap and deadlines, or the first reason to decline."""
     if not is_supported(order):
         return Decline(refusals.UNSUPPORTED_ORDER)
+    if situation.verifier and situation.verifier not in tariff.verifiers:
+        return Decline(refusals.VERIFIER_NOT_ALLOWED)
     if situation.proving_ms is None:
         return Decline(refusals.UNKNOWN_PROGRAM)
     if situation.broken:
         return Decline(refusals.PROGRAM_BROKEN)
-    if situation.locked_by_other:
+    # A proof of another proof system is paid from its own lock alone.
+    if situation.locked_by_other or (situation.verifier and situation.secured):
         return Decline(refusals.ORDER_TAKEN)
     if situation.jobs_ahead >= 2 * tariff.capacity:
         return Decline(refusals.AT_CAPACITY)
@@ -115,7 +123,8 @@ def _offer(order: Order, tariff: Tariff, situation: Situation, proving_ms: int) 
     if promise_at > order.promise_by:
         return Decline(refusals.DEADLINE_TOO_SOON)
     exposed = situation.exposure + order.price_cap + order.verifier_fee > tariff.exposure_cap
-    locks = not situation.secured and (proving_ms > tariff.lock_above_ms or exposed)
+    worthwhile = proving_ms > tariff.lock_above_ms or exposed or bool(situation.verifier)
+    locks = not situation.secured and worthwhile
     if locks and order.collateral > situation.own_balance:
         return Decline(refusals.COLLATERAL_SHORT)
     price = asking_price(order, tariff, situation.gas_price, proving_ms, locks)

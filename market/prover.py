@@ -203,6 +203,7 @@ def _situation(state: State, event: OrderSeen) -> Situation:
         locked_by_other=lock is not None and lock.promise_at >= now,
         secured=lock is not None and lock.promise_at < now,
         reserved=lock.price if lock is not None else 0,
+        verifier=event.verifier,
     )
 
 

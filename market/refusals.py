@@ -39,6 +39,7 @@ SETTLEMENT_FAILED = "PM-REF-030"
 DISK_FULL = "PM-REF-031"
 GAS_ROSE = "PM-REF-032"
 NOT_INTRODUCED = "PM-REF-033"
+VERIFIER_NOT_ALLOWED = "PM-REF-034"
 
 MEANINGS: dict[str, tuple[str, str]] = {
     UNKNOWN_PROGRAM: ("the node does not serve this program", "ask its operator to pull the bundle"),
@@ -73,6 +74,10 @@ MEANINGS: dict[str, tuple[str, str]] = {
     GAS_ROSE: ("gas rose after the bid, whose price covers it no longer", "the client starts a new auction"),
     SETTLEMENT_FAILED: ("the chain did not accept the settlement", "check the proof and the deposit"),
     NOT_INTRODUCED: ("the peer has not introduced itself as the prover of this bid", "send hello before bids"),
+    VERIFIER_NOT_ALLOWED: (
+        "the program is of another proof system, whose verifier contract the node's operator has not allowed",
+        "ask a node that allows it, or use a program that proofmesh compiled",
+    ),
     DISK_FULL: ("the node's disk takes nothing new", "try another node; its operator has to free space"),
 }
 

@@ -35,7 +35,7 @@ from node.settings import Settings
 from protocol.eip712 import digest
 from protocol.errors import ChainError, ConfigError, RpcMalformedError
 from protocol.signing import Account
-from protocol.statement import GROTH16_BN254
+from protocol.statement import EXTERNAL_VERIFIER, GROTH16_BN254
 from protocol.structs import Award, Network, Order
 
 if TYPE_CHECKING:
@@ -52,6 +52,13 @@ class UnknownOnChainError(ChainError):
 
     code = "PM-RPC-009"
     remedy = "Check the id and the network; see `proofmesh model list`."
+
+
+class AnotherProofSystemError(ChainError):
+    """The program is of a proof system that nodes do not prove or check."""
+
+    code = "PM-RPC-010"
+    remedy = "Settle its proofs from their lock by the contract's `settleExternal` (docs/adr/0009)."
 
 
 class ChainView:
@@ -125,9 +132,15 @@ class ChainView:
 
         Raises:
             UnknownOnChainError: nothing.
+            AnotherProofSystemError: no verifying key, but a contract that verifies.
         """
         data = await self.client.call(self._registry, bindings.program_of(program_id))
         record = bindings.decode_program(data)
+        if record.proof_system == EXTERNAL_VERIFIER:
+            raise AnotherProofSystemError(
+                f"Program 0x{program_id.hex()} is of another proof system: the contract 0x{record.key_pointer.hex()} "
+                "verifies it."
+            )
         if record.proof_system != GROTH16_BN254:
             raise UnknownOnChainError(f"Program 0x{program_id.hex()} is not registered.")
         key = await self.client.call(self._registry, bindings.verifying_key_of(program_id))
@@ -137,6 +150,13 @@ class ChainView:
             setup_id=record.setup_id,
             dev=record.dev,
         )
+
+    async def verifier_of(self, program_id: bytes) -> tuple[bytes, bytes] | None:
+        """Return (contract, hash of its code) that verifies a program of another proof system; None for Groth16."""
+        data = await self.client.call(self._registry, bindings.program_of(program_id))
+        if bindings.decode_program(data).proof_system != EXTERNAL_VERIFIER:
+            return None
+        return bindings.decode_verifier(await self.client.call(self._registry, bindings.verifier_of(program_id)))
 
     async def model(self, model_id: bytes) -> tuple[bytes, ModelRecord]:
         """Return (publisher, record) of a model; reverts as UnknownModel if there is none."""
@@ -158,15 +178,20 @@ class ChainView:
         return bindings.decode_advice(await self.client.call(self._registry, bindings.advice_of(model_id)))
 
     async def past(
-        self, contract: Literal["Escrow", "Registry"], kind: type[Occurred], *indexed: bytes | None
+        self,
+        contract: Literal["Escrow", "Registry"],
+        kind: type[Occurred],
+        *indexed: bytes | None,
+        first_block: int = 0,
     ) -> list[tuple[Log, Occurred]]:
-        """Return a contract's events of one kind since its deployment, oldest first; None takes any value."""
+        """Return a contract's events of one kind since its deployment or a later block, oldest first; None takes any
+        value."""
         topics = [chain_events.event_topic(contract, kind.__name__), *indexed]
         where = {
             "address": hex_of(self._registry if contract == "Registry" else self.network.escrow),
             "topics": [None if topic is None else hex_of(topic) for topic in topics],
         }
-        logs = await self.client.past_logs(where, self._settings.start_block)
+        logs = await self.client.past_logs(where, max(first_block, self._settings.start_block))
         decoded = [(each, chain_events.decode_event(each.topics, each.data)) for each in logs]
         return [(each, event) for each, event in decoded if isinstance(event, kind)]
 

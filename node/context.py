@@ -15,6 +15,7 @@ from node.chain.clock import ChainClock
 from node.chain_view import ChainView
 from node.endpoint import MarketEndpoint
 from node.executor import Executor
+from node.external_programs import ExternalPrograms
 from node.ledger import Ledger
 from node.net import Transport
 from node.receipt_store import ReceiptStore
@@ -44,6 +45,7 @@ class NodeContext:
     vault: Vault
     workers: Executor
     storage: Storage
+    external: ExternalPrograms
 
     @property
     def clock(self) -> ChainClock:

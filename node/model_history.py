@@ -29,11 +29,15 @@ class Execution:
 
 @dataclass(frozen=True)
 class ModelHistory:
-    """A model's record, its ancestors (itself first), advice (latest last), and executions (oldest first)."""
+    """A model's record, its ancestors (itself first), advice (latest last), and executions (oldest first).
+
+    `verifier` is the contract that verifies its program, and the hash of its code; None for Groth16.
+    """
 
     model_id: bytes
     publisher: bytes
     record: ModelRecord
+    verifier: tuple[bytes, bytes] | None
     lineage: tuple[bytes, ...]
     advice: Advice
     successor: bytes
@@ -66,6 +70,7 @@ async def history_of(chain: ChainView, model_id: bytes) -> ModelHistory:
         model_id=model_id,
         publisher=publisher,
         record=record,
+        verifier=await chain.verifier_of(record.program_id),
         lineage=lineage,
         advice=advice,
         successor=successor,

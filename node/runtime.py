@@ -26,6 +26,7 @@ from node.data_folder import DataFolder
 from node.directory import ChainDirectory
 from node.endpoint import MarketEndpoint
 from node.executor import Executor, executor_of
+from node.external_programs import ExternalPrograms
 from node.greeting import Greeter, Profile
 from node.journal import Journal
 from node.net import Limits, Transport, load_or_create
@@ -82,7 +83,7 @@ class Node:
                 network=self.context.network,
                 account=account,
                 payout=self.settings.prover.payout or account,
-                tariff=_tariff(self.settings),
+                tariff=tariff_of(self.settings),
             )
             self.prover = ProverRole(
                 self.context,
@@ -301,6 +302,7 @@ async def _assemble(
         vault=Vault(folder.vault),
         workers=workers,
         storage=Storage(folder, settings.least_free_bytes),
+        external=ExternalPrograms(chain),
     )
     holder: list[Node] = []
     # Nor does its introduction name the account.
@@ -329,13 +331,16 @@ async def _assemble(
     await node.start(nursery)
     if settings.directory != "off":
         nursery.start_soon(ChainDirectory(chain, transport, announces=settings.directory == "announce").run)
+    if node.prover is not None:
+        nursery.start_soon(context.external.run)
     shells = [role.shell for role in (node.client, node.prover, node.verifier) if role is not None]
     nursery.start_soon(context.storage.watch)
     nursery.start_soon(keep_status, folder, transport, shells, context.storage, chain)
     return node
 
 
-def _tariff(settings: Settings) -> Tariff:
+def tariff_of(settings: Settings) -> Tariff:
+    """Return the figures of a prover's settings."""
     chosen = settings.prover
     return Tariff(
         wei_per_ms=chosen.wei_per_ms,
@@ -347,5 +352,6 @@ def _tariff(settings: Settings) -> Tariff:
         promise_slack=chosen.promise_slack_seconds,
         settle_margin=chosen.settle_margin_seconds,
         verifier_patience=chosen.verifier_patience_seconds,
+        verifiers=frozenset(bytes.fromhex(each.removeprefix("0x")) for each in chosen.verifiers),
     )
 

@@ -100,6 +100,11 @@ class ProverSettings(Section):
     bundles: Annotated[tuple[str, ...], BeforeValidator(_list), Field(max_length=256)] = Field(
         default=(), description="Ids of bundles to pull, audit and serve: 64 hexadecimal digits each."
     )
+    verifiers: Annotated[tuple[str, ...], BeforeValidator(_list), Field(max_length=256)] = Field(
+        default=(),
+        description="Verifier contracts of other proof systems that you have examined: 64 hexadecimal digits of the "
+        "hash of their code each. Orders that another one verifies are refused.",
+    )
     promise_slack_seconds: Annotated[WholeNumber, Field(ge=1, le=86_400)] = Field(
         default=20, description="Added to the estimate in a promise: block time, settlement, reorgs."
     )
@@ -118,11 +123,12 @@ class ProverSettings(Section):
         default=None, description="Where earnings go, best a cold address; empty: the node's own account."
     )
 
-    @field_validator("bundles")
+    @field_validator("bundles", "verifiers")
     @classmethod
-    def _hashes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _hashes(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if any(not re.fullmatch(r"(0x)?[0-9a-fA-F]{64}", part) for part in value):
-            raise ValueError("must be bundle ids of 64 hexadecimal digits")
+            what = "bundle ids" if info.field_name == "bundles" else "code hashes"
+            raise ValueError(f"must be {what} of 64 hexadecimal digits")
         return value
 
 

@@ -21,6 +21,9 @@ def report_history(session: Session, found: ModelHistory) -> None:
     say, record = session.output.say, dict(vars(found.record))
     say(f"Model     0x{found.model_id.hex()}")
     say(f"Publisher 0x{found.publisher.hex()}")
+    if found.verifier is not None:
+        contract, code_hash = found.verifier
+        say(f"Verified  by the contract 0x{contract.hex()}, code hash 0x{code_hash.hex()}: another proof system")
     say(f"Advice    {_ADVICE[found.advice]}")
     if any(found.successor):
         say(f"Successor 0x{found.successor.hex()}")
@@ -44,6 +47,7 @@ def report_history(session: Session, found: ModelHistory) -> None:
             "model_id": found.model_id,
             "publisher": found.publisher,
             "record": record,
+            "verifier": found.verifier and {"address": found.verifier[0], "code_hash": found.verifier[1]},
             "lineage": list(found.lineage),
             "advice": found.advice.name.lower(),
             "successor": found.successor if any(found.successor) else None,

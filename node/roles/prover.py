@@ -141,6 +141,7 @@ class ProverRole:
                 peer=message.addresses[0],
                 client_balance=self._node.ledger.balance(message.order.client),
                 sealing_key=sealing_key,
+                verifier=self._node.external.verifier_of(message.order.program_id),
             )
         )
         job = self.shell.state.jobs.get(order_hash)

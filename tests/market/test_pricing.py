@@ -85,6 +85,21 @@ def test_each_reason_at_its_boundary(changes: dict[str, Any], expected: str) -> 
     assert code(answer(**changes)) == expected
 
 
+def test_another_proof_system_only_by_a_verifier_of_the_list_and_under_a_lock() -> None:
+    verifier, another = b"\x0a" * 32, b"\x0b" * 32
+    allows = replace(TARIFF, verifiers=frozenset((verifier,)))
+    for tariff in (TARIFF, allows):
+        assert code(answer(tariff=tariff, verifier=another)) == refusals.VERIFIER_NOT_ALLOWED
+        assert code(answer(tariff=tariff, verifier=another, proving_ms=None)) == refusals.VERIFIER_NOT_ALLOWED
+    assert code(answer(tariff=allows, verifier=verifier, proving_ms=None)) == refusals.UNKNOWN_PROGRAM
+    quote = answer(tariff=allows, verifier=verifier, own_balance=ORDER.collateral)
+    assert isinstance(quote, Quote) and quote.locks
+    if ORDER.collateral:
+        assert code(answer(tariff=allows, verifier=verifier)) == refusals.COLLATERAL_SHORT
+    voided = answer(tariff=allows, verifier=verifier, secured=True, reserved=10**30)
+    assert code(voided) == refusals.ORDER_TAKEN
+
+
 def test_the_last_promise_is_kept_to_the_second() -> None:
     earliest = NOW + 2 + TARIFF.promise_slack
     assert code(answer(an_order(promise_by=earliest))) == ""

@@ -92,6 +92,7 @@ def test_custom_network_has_no_chain_by_default(tmp_path: Path) -> None:
         ("[prover]\nsettle_margin_seconds = 20", "prover.settle_margin_seconds"),
         ('rpc_urls = ["http://127.0.0.1:1", "ftp://s3cret"]', "rpc_urls"),
         ('[prover]\nbundles = ["s3cret"]', "prover.bundles"),
+        ('[prover]\nverifiers = ["s3cret"]', "prover.verifiers"),
         ('[client]\nallow = ["s3cret"]', "client.allow"),
         ('[client]\npolicy = "s3cret"', "client.policy"),
         ("[verifier]\nunknown_key = 3", "unknown_key"),
