@@ -36,9 +36,9 @@ test-models: install-dev ## train, compile, prove and verify on-chain every mode
 	@mkdir -p build
 	$(PY) examples/models/run.py --json build/models.json
 
-test-ezkl: install-dev ## one model through EZKL, which is installed into build/bench-ezkl
+test-ezkl: install-dev ## one model through EZKL (into build/bench-ezkl), to a payment by the Escrow
 	$(PY) -c "from benchmarks.proving.run import prepare; prepare([])"
-	$(PY) -m pytest tests/proving/backends/test_ezkl.py
+	$(PY) -m pytest tests/proving/backends/test_ezkl.py tests/contracts/test_ezkl_adapter.py
 
 test-ray: install-dev ## proofs on a Ray cluster of two nodes, one of which is killed; installed into build/ray
 	@scripts/test_ray.sh

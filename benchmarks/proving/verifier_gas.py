@@ -22,7 +22,7 @@ _LISTENING = re.compile(r"Listening on (\S+)")
 
 def measure_gas(folder: Path) -> dict[str, Any]:
     """Return `deploy_gas` and `verify_gas` for `verifier.sol` and `calldata.bin` of a folder."""
-    bytecode = _compile((folder / "verifier.sol").read_text())
+    bytecode = compile_verifier((folder / "verifier.sol").read_text())
     calldata = "0x" + (folder / "calldata.bin").read_bytes().hex()
     with chain() as rpc:
         deployed = send(rpc, None, bytecode)
@@ -71,7 +71,7 @@ def send(rpc: Rpc, to: str | None, data: str) -> dict[str, Any]:
     return receipt
 
 
-def _compile(source: str) -> str:
+def compile_verifier(source: str) -> str:
     """Compile one file with solc-js and return the creation code as hex."""
     request = {
         "language": "Solidity",
