@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import time
@@ -13,13 +12,14 @@ from pathlib import Path
 
 import trio
 
+from node.audit_records import Audited, AuditRecords
 from node.bundle_index import BundleIndex
 from node.bundle_quota import BundleQuota
 from node.chain_view import ChainView
 from node.executor import Executor
 from node.net import BundleServer, Transport, pull
 from node.receipt import Program
-from protocol.errors import UsageError
+from protocol.errors import AuditError, UsageError, WorkerLimitError
 from proving.audit import AuditResult, audit, audit_folder
 from proving.bundle import Bundle, load
 from proving.manifest import Manifest, files_of, read_manifest
@@ -48,14 +48,6 @@ class Served:
         return self.bundle.manifest
 
 
-@dataclass(frozen=True, slots=True)
-class Audited:
-    """What serving needs to remember of a passed audit."""
-
-    program_id: bytes
-    proving_ms: int
-
-
 class BundleStore:
     """Bundles by content address in one folder; beside it what was audited, and an index of their use."""
 
@@ -64,7 +56,7 @@ class BundleStore:
     ) -> None:
         self._folder = folder
         self._powers_of_tau = powers_of_tau
-        self._audits = folder.parent / "audits"
+        self._audits = AuditRecords(folder.parent / "audits", powers_of_tau)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.index = BundleIndex(folder.parent / "bundles.sqlite")
         self.quota = BundleQuota(folder, self.index, quota_bytes, least_free_bytes)
@@ -153,21 +145,18 @@ class BundleStore:
 
     def audit_of(self, bundle_id: bytes) -> Audited | None:
         """Return what a passed audit found, None if there was none."""
-        try:
-            fields = json.loads((self._audits / f"{bundle_id.hex()}.json").read_text())
-            return Audited(bytes.fromhex(fields["program_id"]), int(fields["proving_ms"]))
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return None
+        return self._audits.passed(bundle_id)
 
     async def audited(self, bundle: Bundle, workers: Executor) -> Audited:
         """Return the audit of a loaded bundle, made now if there was none.
 
         Raises:
-            AuditError, BundleError: it is not what it says.
+            AuditError, BundleError: it is not what it says. WorkerLimitError: it needs more than a worker may have.
         """
         known = self.audit_of(bundle.id)
         if known is not None:
             return known
+        self._audits.require_not_refused(bundle.id)
         return await self._audit(bundle, workers)
 
     async def audited_again(self, bundle_id: bytes, workers: Executor) -> None:
@@ -180,7 +169,12 @@ class BundleStore:
 
     async def _audit(self, bundle: Bundle, workers: Executor) -> Audited:
         folder = str(bundle.folder)
-        return self.remember(await workers.run(audit_folder, folder, bundle.id, self._powers_of_tau, key=folder))
+        try:
+            result = await workers.run(audit_folder, folder, bundle.id, self._powers_of_tau, key=folder)
+        except (AuditError, WorkerLimitError) as error:
+            self._audits.refuse(bundle.id, error)
+            raise
+        return self._audits.remember(result)
 
     def audit_here(self, bundle: Bundle) -> AuditResult:
         """Audit a loaded bundle in this process, again if it was audited before, and keep the result.
@@ -188,16 +182,17 @@ class BundleStore:
         Raises:
             AuditError: it is not what it says.
         """
-        result = audit(bundle, self._powers_of_tau)
-        self.remember(result)
+        try:
+            result = audit(bundle, self._powers_of_tau)
+        except AuditError as error:
+            self._audits.refuse(bundle.id, error)
+            raise
+        self._audits.remember(result)
         return result
 
     def remember(self, result: AuditResult) -> Audited:
-        """Keep a passed audit; it holds for the bundle's id for ever."""
-        self._audits.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fields = {"program_id": result.program_id.hex(), "proving_ms": result.proving_ms}
-        (self._audits / f"{result.bundle_id.hex()}.json").write_text(json.dumps(fields))
-        return Audited(result.program_id, result.proving_ms)
+        """Keep an audit that passed elsewhere."""
+        return self._audits.remember(result)
 
     # --- network -------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import trio
 import typer
 
-from node.bundle_store import program_of
+from node.bundle_store import BundleStore, program_of
 from node.chain_view import ChainView
 from node.cli.arguments import Session, fixed_bytes
 from node.cli.bundles import audit, find, store
@@ -21,7 +21,9 @@ from node.client_api import Client
 from node.model_history import history_of
 from node.model_record import model_record
 from node.shutdown import run_until_signal
+from protocol.errors import ManifestError
 from proving.bundle import Bundle, load
+from proving.manifest import Manifest
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -108,12 +110,14 @@ def list_models(context: typer.Context) -> None:
     """List the bundles that are here, and the models on the chain."""
     session: Session = context.obj
     kept = store(session)
-    here = [(identity, kept.manifest(identity)) for identity in kept.ids()]
+    here, unreadable = _bundles_here(kept)
     session.output.table(
         "Bundles here",
         ["bundle", "name", "inputs", "constraints", "audited"],
         [[i.hex(), m.name, len(m.inputs), m.constraints, "yes" if kept.audit_of(i) else "no"] for i, m in here],
     )
+    for identity, reason in unreadable.items():
+        session.output.say(f"{identity.hex()}: {reason}")
     published: list[dict[str, Any]] = []
 
     async def work(chain: ChainView) -> None:
@@ -139,9 +143,21 @@ def list_models(context: typer.Context) -> None:
     session.output.result(
         {
             "bundles": [{"bundle_id": i, "name": m.name, "program_id": m.program_id} for i, m in here],
+            "unreadable": [{"bundle_id": i, "reason": reason} for i, reason in unreadable.items()],
             "models": published,
         }
     )
+
+
+def _bundles_here(kept: BundleStore) -> tuple[list[tuple[bytes, Manifest]], dict[bytes, str]]:
+    """Return the bundles on disk by their manifests, and why others cannot be read: damaged, or of another version."""
+    here, unreadable = [], {}
+    for identity in kept.ids():
+        try:
+            here.append((identity, kept.manifest(identity)))
+        except ManifestError as error:
+            unreadable[identity] = error.message
+    return here, unreadable
 
 
 @app.command()

@@ -18,6 +18,10 @@ def test_a_fetched_bundle_can_be_kept_and_removed_and_an_own_one_stays(shell: Sh
     BundleIndex(shell.folder / "data" / "bundles.sqlite").fetched(STRANGE, 1.0)
     listed = {each["bundle_id"]: each["kept_because"] for each in shell("bundle", "list")["bundles"]}
     assert listed == {"0x" + own.removeprefix("0x"): "it was made here", "0x" + STRANGE.hex(): ""}
+    models = shell("model", "list")
+    assert [each["bundle_id"] for each in models["bundles"]] == ["0x" + own.removeprefix("0x")]
+    (unreadable,) = models["unreadable"]
+    assert unreadable["bundle_id"] == "0x" + STRANGE.hex() and "not acceptable" in unreadable["reason"]
     shell("bundle", "pin", STRANGE.hex())
     for kept in (own, STRANGE.hex()):
         assert shell("bundle", "evict", kept, exit_code=2)["error"] == "PM-BND-021"
