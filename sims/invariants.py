@@ -7,7 +7,7 @@
 | SIM-2: an order is paid at most once, and never after a refund | safety | I3, I4 |
 | SIM-3: a payment has a valid proof token that names its payout and settler | safety | I2 |
 | SIM-4: a payment keeps within the order's cap, the client's signature and the deadlines | safety | I5 |
-| SIM-5: no honest prover is slashed that could reach the chain from its lock to its promise | safety | I5 |
+| SIM-5: no honest prover is slashed that could reach the chain, and prove, from its lock to its promise | safety | I5 |
 | SIM-6: every order ends, and a lock ends soon after the order's last second | liveness | |
 | SIM-7: a fair order that is placed after healing is settled; refunded if a liar locked it | liveness | |
 | SIM-8: every balance is what the log of deposits, locks, payments and refunds makes it | safety | I5 |
@@ -32,13 +32,13 @@ from sims.chain import BURNED, SECOND, Entry, Expired, Locked, Moved, Paid
 from sims.client_node import ClientNode
 from sims.errors import LivenessViolationError, SafetyViolationError
 from sims.prover_node import ProverNode
-from sims.shell import Shell
+from sims.shell import Shell, overlap
 from sims.tokens import hash_of, proof_is_valid, signature_token
 
 REFUND_SLACK = 120 * SECOND
 """After an order's last second: how long its refund may take, in nanoseconds."""
-UNREACHABLE_LIMIT = SECOND
-"""A prover that could not reach the chain for longer than this while its lock ran is excused."""
+HINDERED_LIMIT = SECOND
+"""A prover that could not reach the chain, or lost time on a proof that failed, for longer than this is excused."""
 MOST_JOBS, LARGEST_OUTBOX = 2_048, 4_096
 """Bounds of what one node holds in a simulation."""
 
@@ -117,9 +117,9 @@ class Invariants:
         node = self._nodes.get(slash.prover)
         if node is None or not node.honest:
             return
-        hindered = node.unreachable_for(slash.locked_at, slash.promise_at)
-        hindered += sum(max(0, min(to, slash.promise_at) - max(start, slash.locked_at)) for start, to in self.excused)
-        if hindered <= UNREACHABLE_LIMIT:
+        hindered = node.hindered_for(slash.locked_at, slash.promise_at)
+        hindered += overlap(self.excused, slash.locked_at, slash.promise_at)
+        if hindered <= HINDERED_LIMIT:
             raise SafetyViolationError(
                 f"SIM-5: prover {node.index} lost collateral, order {slash.order_hash.hex()[:12]}."
             )

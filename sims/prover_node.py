@@ -53,7 +53,7 @@ from sims.client_node import GOOD_INPUT
 from sims.proving import BY_ID, PROGRAMS, Program, draw_proving, draw_witness, estimate_ms
 from sims.scenario import ProverSpec, Scenario
 from sims.sender import Sender
-from sims.shell import Machine, Shell, Surroundings, refusal_in
+from sims.shell import Machine, Shell, Surroundings, overlap, refusal_in
 from sims.tokens import (
     NETWORK,
     account_of,
@@ -104,6 +104,8 @@ class ProverNode(Shell[prover.State]):
         self.spec = spec
         self.sender = Sender(self)
         self.proofs = 0
+        self.failures: list[tuple[int, int]] = []
+        """(from, to) of every proof that could not be made."""
         self._free = spec.capacity
         self._queue: deque[tuple[int, Callable[[], None]]] = deque()
 
@@ -296,6 +298,7 @@ class ProverNode(Shell[prover.State]):
         broken = self.draw.chance(self.around.rates.proof_failure)
         if broken:
             self.around.world.fault("failed proof")
+            self.failures.append((self.around.world.now - took, self.around.world.now))
         if broken or of not in self.disk.secrets:
             done(ProofFailed(self.now, of))
             return
@@ -323,6 +326,10 @@ class ProverNode(Shell[prover.State]):
             done(VerifierAnswered(self.now, effect.order_hash, code))
 
         self.ask(effect.peer, message, answered)
+
+    def hindered_for(self, since: int, until: int) -> int:
+        """Count what its machine lost on proofs that failed as well."""
+        return super().hindered_for(since, until) + overlap(self.failures, since, until)
 
     # --- workers -------------------------------------------------------------------------
 

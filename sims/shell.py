@@ -302,10 +302,9 @@ class Shell(Generic[S]):
     def restarted(self) -> None:
         """Begin again what lives in memory alone."""
 
-    def unreachable_for(self, since: int, until: int) -> int:
+    def hindered_for(self, since: int, until: int) -> int:
         """Return how long the node was down or without RPC between two instants, in nanoseconds."""
-        spans = [*self.downs, *self.outages]
-        return sum(max(0, min(to, until) - max(start, since)) for start, to in spans)
+        return overlap([*self.downs, *self.outages], since, until)
 
     # --- the chain -----------------------------------------------------------------------
 
@@ -412,3 +411,8 @@ def _word(effect: Effect) -> str:
     if isinstance(effect, Unexpected):
         return f"Unexpected:{effect.phase}"
     return type(effect).__name__
+
+
+def overlap(spans: Sequence[tuple[int, int]], since: int, until: int) -> int:
+    """Return how much of an interval is covered by spans, each counted for itself."""
+    return sum(max(0, min(to, until) - max(start, since)) for start, to in spans)
