@@ -17,7 +17,7 @@ from typing import Any
 
 import trio
 
-from market.client import FINAL, Job, Phase
+from market.client import FINAL, Job, Phase, transition
 from market.effects import Report
 from market.events import CancelAsked, OrderPlaced
 from market.instants import SECOND
@@ -121,6 +121,7 @@ class Client:
         )
         self._node = node
         assert node.client is not None
+        self._files.agree(node.client.shell.state.jobs)
         node.client.shell.listen(self._report)
         nursery = await self._stack.enter_async_context(trio.open_nursery())
         self._stack.callback(nursery.cancel_scope.cancel)
@@ -199,6 +200,8 @@ class Client:
         assert self.node.client is not None
         now = self.node.context.clock.now()
         placed = OrderPlaced(now, order_hash, order, request.policy, request.window * SECOND, request.allowed)
+        # Its file comes first: who dies in between finds the order by it, and does not order twice.
+        self._files.write(transition(self.node.client.shell.state, placed)[0].jobs[order_hash], [])
         self.node.client.shell.feed(placed)
         self._write(order_hash)
         return order_hash

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from market.client import Job
+from market.client import FINAL, Job
 from protocol import bounded_json
 
 log = structlog.get_logger("proofmesh.client")
@@ -42,6 +42,21 @@ class JobFiles:
             os.replace(fresh, path)
         except OSError as error:
             log.warning("job not shown", order=job.order_hash.hex()[:12], reason=error.strerror)
+
+    def agree(self, jobs: Mapping[bytes, Job]) -> None:
+        """Make the folder agree with the journal, at a start: a process may have died between the two.
+
+        A snapshot that is older than its job is written anew; that of an order that was never placed goes.
+        """
+        for order_hash, job in jobs.items():
+            known = self.read(order_hash)
+            if known is None or known.get("phase") != job.phase:
+                self.write(job, [] if known is None else known.get("story", []))
+        for path in self.folder.glob("*" + _SUFFIX):
+            if len(path.stem) == 64 and (order_hash := bytes.fromhex(path.stem)) not in jobs:
+                known = self.read(order_hash)
+                if known is not None and known.get("phase") not in FINAL:
+                    path.unlink(missing_ok=True)
 
     def read(self, order_hash: bytes) -> dict[str, Any] | None:
         """Return the snapshot of a job, None when there is none."""
