@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,8 @@ class Stage:
     daemons: tuple[str, ...]
     deaths: Counter[str] = field(default_factory=Counter)
     keep_down: set[str] = field(default_factory=set)
+    began: dict[str, int] = field(default_factory=dict)
+    """Where in a daemon's log its present life begins, in bytes."""
 
     def crash_file(self, node: str) -> Path:
         """The file that arms a node's points."""
@@ -113,11 +116,28 @@ class Stage:
 
     async def start(self, node: str) -> None:
         """Start a daemon on its folder."""
+        self.mark(node)
         if node.startswith("prover"):
             extra = {VARIABLE: str(self.crash_file(node)), "PROOFMESH_PROVER_PROMISE_SLACK_SECONDS": str(SLACK)}
             await self.world.start_prover(node, extra)
         else:
             await self.world.spawn(node, ["verifier", "run"], {VARIABLE: str(self.crash_file(node))})
+
+
+    def mark(self, node: str) -> None:
+        """A new life of a daemon begins."""
+        self.began[node] = self.log(node).stat().st_size
+
+    def log(self, node: str) -> Path:
+        """The log of a daemon, of all its lives."""
+        return Path(self.world.devnet.node(node).log)
+
+    def is_back(self, node: str) -> bool:
+        """Whether a daemon lives and serves."""
+        process = self.world.processes.get(node)
+        said = b"serving" if node.startswith("prover") else b'"up": true'
+        since = self.log(node).read_bytes()[self.began[node] :]
+        return process is not None and process.poll() is None and said in since
 
 
 @asynccontextmanager
@@ -147,6 +167,7 @@ async def staged_on(world: World, folder: Path, daemons: Sequence[str]) -> Async
         nursery.cancel_scope.cancel()
     for node in daemons:
         await world.stop(node)
+        staged.mark(node)
         await (world.start_prover(node) if node.startswith("prover") else world.spawn(node, ["verifier", "run"]))
     await _back(staged)
 
@@ -334,16 +355,9 @@ async def _quiet(staged: Stage, node: str) -> None:
 
 
 async def _back(staged: Stage) -> None:
-    """Wait until every daemon serves again."""
+    """Wait until every daemon serves again: in its present life, not in the one that ended."""
     for node in staged.daemons:
-        log = Path(staged.world.devnet.node(node).log)
-        said = "serving" if node.startswith("prover") else '"up": true'
-
-        def serves(log: Path = log, said: str = said) -> bool:
-            starts = log.read_text().split('"up": true')
-            return said in starts[-1] if said == "serving" else len(starts) > 1
-
-        await until(serves, PATIENCE)
+        await until(partial(staged.is_back, node), PATIENCE)
 
 
 def report(outcomes: Sequence[Outcome]) -> dict[str, Any]:
