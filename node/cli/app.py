@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -61,6 +62,12 @@ local.register(app)
 _current_output = Output(as_json=False)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"proofmesh {version('proofmesh')}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     context: typer.Context,
@@ -73,6 +80,9 @@ def options(
         Path | None, typer.Option(help="File with the keystore's password.", envvar="PROOFMESH_PASSWORD_FILE")
     ] = None,
     rpc: Annotated[str | None, typer.Option(help="JSON-RPC of the chain.")] = None,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
     """Options that go in front of every command."""
     global _current_output

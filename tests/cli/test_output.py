@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
 import pytest
 from rich.text import Text
 
+from node.cli.app import run
 from node.cli.output import Output
 from protocol.errors import UsageError
 
@@ -19,3 +23,9 @@ def test_what_is_printed_is_text_and_nothing_else(capsys: pytest.CaptureFixture[
     said = "".join((captured.out + captured.err).split())
     assert said.count("[bold]free[/bold]") == 4 and "[link=http://x]click[/link]" in said and "yes" in said
     assert not set("\x1b\r\x07\u202e") & set(said)
+
+
+def test_the_version_is_that_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"proofmesh {project['version']}\n"
