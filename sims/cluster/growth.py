@@ -11,8 +11,9 @@ from typing import Any
 
 MOST_MEMORY_PERCENT = 5
 """How much the last third's median memory may be above the second's."""
-ROUGH_MEMORY_PERCENT = 25
-"""The same while things break: a node that was cut off holds less for a while."""
+ROUGH_PERCENT = 25
+"""The same while things break, for descriptors and tasks as well: a node that was cut off holds less for a while, and
+its peers come back over two connections each."""
 LEAST_SAMPLES = 30
 """A life with fewer is too short to judge."""
 STEADY_SECONDS = 20 * 60
@@ -103,19 +104,19 @@ def growth(name: str, samples: Sequence[Sample], jobs: int, *, steady: bool = Tr
 
     Memory: medians of the last and the second third. Descriptors, tasks and threads follow the clients that come
     and go, so in a long life in a steady world the level is compared to which they fall back; otherwise the usual
-    number with the highest of the second third. Disk: by jobs done.
+    number may be a quarter above the highest of the second third. Disk: by jobs done.
     """
     thirds = lives(samples)
     if thirds is None:
         return
     steady = steady and thirds.seconds >= STEADY_SECONDS
     _, second, third = thirds.memory
-    if third * 100 > second * (100 + (MOST_MEMORY_PERCENT if steady else ROUGH_MEMORY_PERCENT)):
+    if third * 100 > second * (100 + (MOST_MEMORY_PERCENT if steady else ROUGH_PERCENT)):
         yield f"{name}: memory in the last third is {third / second:.1%} of that in the second."
     levels = (thirds.files, thirds.tasks, thirds.threads)
     for index, what in enumerate(("descriptors", "tasks", "threads")):
         before, now = levels[index][1:] if steady else (thirds.highest[index], thirds.usual[index])
-        if now > before:
+        if now * 100 > before * (100 if steady else 100 + ROUGH_PERCENT):
             yield f"{name}: {now} {what} in the last third, {before} in the second."
     life = longest_life(samples)
     grown = life[-1].disk - life[0].disk
