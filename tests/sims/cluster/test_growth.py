@@ -88,7 +88,7 @@ def test_while_things_break_a_level_within_what_was_seen_before_is_no_growth() -
     twice = series(lambda n, s: replace(s, tasks=s.tasks + 15, files=s.files + 5) if n >= 60 else s)
     assert len(list(growth("prover-1", twice, jobs=10))) == 2
     assert list(growth("prover-1", twice, jobs=10, steady=False)) == []
-    leaking = series(lambda n, s: replace(s, tasks=s.tasks + 3 * n, rss=s.rss + 2 * n * MEGABYTE))
+    leaking = series(lambda n, s: replace(s, tasks=s.tasks + n * n // 4, rss=s.rss + 2 * n * MEGABYTE))
     assert len(list(growth("prover-1", leaking, jobs=10, steady=False))) == 2
 
 
