@@ -185,14 +185,18 @@ class ChainView:
         first_block: int = 0,
     ) -> list[tuple[Log, Occurred]]:
         """Return a contract's events of one kind since its deployment or a later block, oldest first; None takes any
-        value."""
+        value.
+
+        Raises:
+            RpcMalformedError: the RPC gave a log that no such contract writes.
+        """
         topics = [chain_events.event_topic(contract, kind.__name__), *indexed]
         where = {
             "address": hex_of(self._registry if contract == "Registry" else self.network.escrow),
             "topics": [None if topic is None else hex_of(topic) for topic in topics],
         }
         logs = await self.client.past_logs(where, max(first_block, self._settings.start_block))
-        decoded = [(each, chain_events.decode_event(each.topics, each.data)) for each in logs]
+        decoded = [(each, _event_of(each)) for each in logs]
         return [(each, event) for each, event in decoded if isinstance(event, kind)]
 
     async def announced(self, first_block: int) -> list[tuple[Log, chain_events.Announced]]:
@@ -201,7 +205,7 @@ class ChainView:
         where = {"address": hex_of(DIRECTORY), "topics": [hex_of(topic) for topic in topics]}
         found: list[tuple[Log, chain_events.Announced]] = []
         for each in await self.client.past_logs(where, max(first_block, self._settings.start_block)):
-            event = chain_events.decode_event(each.topics, each.data)
+            event = _event_of(each)
             if isinstance(event, chain_events.Announced):
                 found.append((each, event))
         return found
@@ -374,6 +378,13 @@ class _NoBlocks:
 
     def save(self, undone: Sequence[Block], added: Sequence[Block]) -> None:
         """Forget."""
+
+
+def _event_of(entry: Log) -> chain_events.Event | None:
+    try:
+        return chain_events.decode_event(entry.topics, entry.data)
+    except ValueError as error:
+        raise RpcMalformedError(f"A log cannot be read: {error}.") from None
 
 
 def _decode(entry: Log) -> chain_events.EscrowEvent | None:

@@ -14,15 +14,17 @@ from market_phases import run
 from market_samples import AT, a_prover, order_seen
 
 from contracts import bindings
-from contracts.events import VerifierRegistered
+from contracts.events import VerifierRegistered, event_topic
 from market import prover, refusals
 from market.effects import SendRefusal
+from node.chain.records import Log
 from node.chain_view import AnotherProofSystemError, ChainView, UnknownOnChainError, open_chain
 from node.external_programs import MOST_PROGRAMS, ExternalPrograms
 from node.journal import Journal
 from node.model_history import history_of
 from node.runtime import tariff_of
 from node.settings import ProverSettings, Settings
+from protocol.errors import RpcMalformedError
 from protocol.statement import external_program_id
 
 
@@ -63,6 +65,30 @@ async def test_the_registry_is_read_again_for_what_is_new(chain: Market, externa
             found = await history_of(view, external.model_id)
             assert found.verifier == (external.verifier, external.code_hash)
             assert (await history_of(view, chain.model_id)).verifier is None
+
+
+async def test_a_log_that_no_contract_writes_is_an_error_of_the_rpc(
+    chain: Market, external: External, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one that ends the node: what asks again and again takes it for an RPC that fails."""
+    with Journal(tmp_path / "journal") as journal:
+        async with open_chain(_settings(chain, tmp_path), account("prover"), journal) as view:
+            (good, _), *_ = await view.past("Registry", VerifierRegistered)
+
+            async def cut(where: object, first: int) -> list[Log]:
+                return [replace(good, data=good.data[:-1])]
+
+            monkeypatch.setattr(view.client, "past_logs", cut)
+            with pytest.raises(RpcMalformedError, match="cannot be read"):
+                await ExternalPrograms(view).look()
+            topic = event_topic("PeerDirectory", "Announced")
+
+            async def strange(where: object, first: int) -> list[Log]:
+                return [replace(good, topics=(topic,))]
+
+            monkeypatch.setattr(view.client, "past_logs", strange)
+            with pytest.raises(RpcMalformedError, match="cannot be read"):
+                await view.announced(0)
 
 
 async def _has_no_key(view: ChainView, external: External) -> None:
