@@ -43,8 +43,8 @@ ATTEMPTS = 10
 """How often an effect is tried that no machine waits for: a courtesy to a peer."""
 LONGEST_BACKOFF = 30.0
 """Most seconds between two tries."""
-IDLE = 3_600.0
-"""Seconds to sleep when no deadline is near; a new event wakes the timer."""
+IDLE = 5.0
+"""Most seconds to sleep before the next deadline: the chain's clock may leap, after an outage or a slow block."""
 SNAPSHOT_EVERY = 1_000
 """Events after which the journal is compacted."""
 MOST_UNSTORED = 10_000

@@ -39,10 +39,12 @@ from protocol.errors import JournalFormatError, JournalFullError, RpcDownError
 
 
 class Clock:
-    """Chain time that stands still."""
+    """Chain time that stands still, unless it is made to leap."""
+
+    at = NOW
 
     def now(self) -> int:
-        return NOW * SECOND
+        return self.at * SECOND
 
 
 def prover_shell(journal: Journal, settings: prover.State) -> RoleShell[prover.State]:
@@ -225,3 +227,18 @@ async def test_an_event_that_changes_nothing_is_not_kept(tmp_path: Path) -> None
         shell = shell_on(journal)
         shell.feed(CancelAsked(NOW * SECOND, ORDER_HASH))
         assert list(journal.events("client")) == [] and shell.unexpected == 1
+
+
+async def test_a_deadline_is_met_when_the_clock_of_the_chain_leaps(tmp_path: Path, autojump_clock: MockClock) -> None:
+    clock = Clock()
+    with Journal(tmp_path / "j") as journal:
+        shell = RoleShell("client", client.State(), client.transition, client.next_deadline, journal, clock)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(shell.run, Performer().perform)
+            shell.feed(replace(placed(), window=1_000 * SECOND))
+            await trio.sleep(60)
+            assert shell.state.jobs[ORDER_HASH].phase is client.Phase.COLLECTING
+            clock.at = an_order().final_by + 1_000
+            await trio.sleep(10)
+            assert shell.state.jobs[ORDER_HASH].phase is client.Phase.FAILED
+            nursery.cancel_scope.cancel()
