@@ -201,6 +201,7 @@ async def points_of(staged: Stage, scenario: str) -> list[Point]:
 
 async def kill_at(staged: Stage, point: Point) -> Outcome:
     """Run a job whose node dies at the point and comes back; return how it ended."""
+    await _back(staged)
     file = staged.crash_file(point.node)
     file.write_text(f"{point.name} {point.nth}")
     try:
