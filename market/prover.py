@@ -251,12 +251,23 @@ def _award_fault(state: State, job: Job, event: AwardReceived) -> str:
         return refusals.BID_EXPIRED
     proving_ms = state.programs.get(job.order.program_id, 0)
     kept = can_keep(state.tariff, now, bid.promise_at, _backlog_ms(state), proving_ms, bid.locks)
-    if _jobs_ahead(state) >= 2 * state.tariff.capacity or not kept:
+    if _jobs_ahead(state) >= 2 * state.tariff.capacity or not kept or _overtakes(state, proving_ms, now):
         return refusals.AT_CAPACITY  # other bids were awarded meanwhile
     owed = exposure(state, job.order.client) + bid.price + job.order.verifier_fee
     if not bid.locks and job.order_hash not in state.locks and owed > state.tariff.exposure_cap:
         return refusals.EXPOSURE_EXCEEDED
     return ""
+
+
+def _overtakes(state: State, proving_ms: int, now: int) -> bool:
+    """Return whether a job could break an earlier promise, by being proved while that one is still being locked."""
+    backlog_ms = _backlog_ms(state) + proving_ms
+    for job in state.jobs.values():
+        if job.phase in BUSY and job.phase is not Phase.PROVING:
+            own_ms = state.programs.get(job.order.program_id, 0)
+            if not can_keep(state.tariff, now, job.bid.promise_at, backlog_ms - own_ms, own_ms, job.bid.locks):
+                return True
+    return False
 
 
 def _award_again(state: State, job: Job, event: AwardReceived) -> Step:

@@ -228,6 +228,23 @@ def test_an_award_whose_promise_cannot_be_kept_any_more_is_refused() -> None:
     assert codes(effects) == [refusals.AT_CAPACITY]
 
 
+@pytest.mark.parametrize("phase", [Phase.AWARDED, Phase.WITNESSING, Phase.LOCKING])
+@pytest.mark.parametrize(("proving_ms", "taken"), [(1_000, True), (20_000, False)])
+def test_a_long_job_is_not_taken_while_it_could_be_proved_before_one_promised_sooner(
+    phase: Phase, proving_ms: int, taken: bool
+) -> None:
+    other = b"\x22" * 32
+    order = an_order(program_id=other)
+    state, _ = run(prover, a_prover(programs={PROGRAM: 1_000, other: proving_ms}), [order_seen(order=order)])
+    (quoted,) = state.jobs.values()
+    earlier = replace(job_of(prover_in(Phase.AWARDED)), phase=phase)
+    event = replace(award_received(an_award(quoted.bid)), order_hash=quoted.order_hash)
+    for ahead, refused in ((earlier, not taken), (replace(earlier, phase=Phase.PROVING), False)):
+        jobs = {**state.jobs, ORDER_HASH: ahead}
+        _, effects = run(prover, replace(state, jobs=jobs), [event])
+        assert codes(effects) == ([refusals.AT_CAPACITY] if refused else [])
+
+
 def test_a_lock_that_could_not_be_served_in_time_is_not_sent() -> None:
     state = prover_in(Phase.WITNESSING)
     job = job_of(state)

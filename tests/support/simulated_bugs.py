@@ -264,6 +264,11 @@ def erases_what_lost(patch: Patch) -> None:
     patch.setitem(table, (prover.Phase.LOCKING, ChainSettled), ending)
 
 
+def proves_out_of_turn(patch: Patch) -> None:
+    """An old bug: a long job is taken while one promised sooner waits for its lock, and gets the worker first."""
+    patch.setattr(prover, "_overtakes", lambda *_: False)
+
+
 BUGS: dict[str, Bug] = {
     "a chain that loses money": Bug("SIM-1", Leaky),
     "a chain that pays twice": Bug("SIM-2", Forgetful),
@@ -291,6 +296,7 @@ OLD_BUGS: dict[str, Callable[[Patch], None]] = {
     "lock-that-lost-and-was-mined-after-a-reorg": yields_to_other_locks,
     "bid-said-again-by-another-peer": takes_bids_from_anybody,
     "breaker-that-stayed-open": stays_broken,
+    "long-job-before-one-promised-sooner": proves_out_of_turn,
     "lock-that-lost-to-a-settlement-and-was-mined-after-a-reorg": erases_what_lost,
 }
 """Bugs that the swarm found, under the names of their files in tests/regressions."""
