@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo demo-check test test-models test-ezkl test-ray soundness check sim sim-campaign gas mutants differential figures bench-proving
-.PHONY: slither kill-every-step sim-swarm bench-flood
+.PHONY: slither coverage kill-every-step sim-swarm bench-flood
 .PHONY: cluster cluster-check soak
 .PHONY: fresh clean lock install-demo install-dev
 
@@ -81,6 +81,9 @@ gas: install-dev ## gas of the contracts in the scenario of docs/gas.md; writes 
 
 mutants: install-dev ## plant bugs in the contracts and their model; fails if one is not found (an hour)
 	$(PY) -m contracts.mutants
+
+coverage: install-dev ## lines and branches of the contracts that the Solidity tests reach; writes build/coverage.json
+	$(PY) -m contracts.coverage
 
 slither: install-dev ## static analysis of the contracts, in build/slither; fails on a finding not explained
 	$(PY) -m contracts.slither

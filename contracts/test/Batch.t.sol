@@ -136,6 +136,11 @@ contract BatchTest is Market {
         require(!done);
     }
 
+    function test_settleBatch_WhenItIsTooLarge() external {
+        vm.expectRevert(abi.encodeWithSelector(IEscrow.BatchTooLarge.selector, 129));
+        escrow.settleBatch(hex"000081");
+    }
+
     /// A field with more bits than its type is a term that is not taken.
     function test_settleBatch_WhenAFieldHasTooManyBits() external {
         Order memory order = newOrder(51);
@@ -145,12 +150,11 @@ contract BatchTest is Market {
         escrow.settleBatch(packed);
     }
 
-    /// The packed calls do what the readable ones do; data that is cut, or goes on, changes nothing.
-    function testFuzz_packed_IsTheSame(uint256 price, uint256 cut, bytes calldata tail) external {
+    /// The packed calls do what the readable ones do; data that is cut changes nothing.
+    function testFuzz_lockPacked_IsLock(uint256 price, uint256 cut) external {
         Order memory order = newOrder(52);
         Award memory award = newAward(order, prover, price % 1 ether);
-        bytes memory packed = packSingle(order, award);
-        bytes memory signed = bytes.concat(packed, sign(award));
+        bytes memory signed = bytes.concat(packSingle(order, award), sign(award));
         uint256 snapshot = vm.snapshotState();
         lockIt(order, award);
         (Status status, bytes31 content) = escrow.stateOf(award.orderHash);
@@ -164,8 +168,17 @@ contract BatchTest is Market {
         escrow.lockPacked(signed);
         (Status locked, bytes31 held) = escrow.stateOf(award.orderHash);
         require(locked == status && held == content && escrow.balanceOf(client) == left, "same lock");
+    }
+
+    /// Data that goes on is taken: what would be a signature is not looked at.
+    function testFuzz_expirePacked_IsExpire(uint256 price, uint256 cut, bytes calldata tail) external {
+        Order memory order = newOrder(52);
+        Award memory award = newAward(order, prover, price % 1 ether);
+        lockIt(order, award);
         vm.warp(order.finalBy + 1);
-        (done,) = address(escrow).call(abi.encodeCall(escrow.expirePacked, (_cut(packed, cut % (packed.length - 8)))));
+        bytes memory packed = packSingle(order, award);
+        bytes memory data = abi.encodeCall(escrow.expirePacked, (_cut(packed, cut % (packed.length - 8))));
+        (bool done,) = address(escrow).call(data);
         require(!done, "cut");
         escrow.expirePacked(bytes.concat(packed, tail));
         require(escrow.balanceOf(client) == 10 ether && escrow.balanceOf(escrow.BURNED()) == order.collateral);

@@ -130,6 +130,31 @@ contract BranchTest is Market {
         require(escrow.balanceOf(client) == 10 ether && escrow.balanceOf(prover) == 10 ether);
     }
 
+    /// Each term on its own; `lock` and `settle` say the same of it.
+    function test_terms_EachIsRefused() external {
+        bytes4[5] memory expected = [
+            IEscrow.UnsupportedKind.selector,
+            IEscrow.AmountTooLarge.selector,
+            IEscrow.TimeTooLarge.selector,
+            IEscrow.PromiseTooLate.selector,
+            IEscrow.PriceAboveCap.selector
+        ];
+        for (uint256 i = 0; i < expected.length; i++) {
+            Order memory order = newOrder(4);
+            if (i == 0) order.kind = 2;
+            if (i == 1) order.collateral = 1 << 128;
+            if (i == 2) order.finalBy = 1 << 63;
+            Award memory award = newAward(order, prover, i == 4 ? order.priceCap + 1 : 1);
+            if (i == 3) award.promiseAt = order.promiseBy + 1;
+            Settlement memory s = settlement(order, award);
+            vm.expectPartialRevert(expected[i]);
+            escrow.settle(s);
+            vm.prank(prover);
+            vm.expectPartialRevert(expected[i]);
+            escrow.lock(order, award, s.signature);
+        }
+    }
+
     function test_lock_WhenThePromiseIsAfterFinal() external {
         Order memory order = newOrder(7);
         order.finalBy = order.promiseBy - 1;

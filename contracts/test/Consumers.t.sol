@@ -277,9 +277,9 @@ contract CreditGateTest is Market {
 }
 
 contract Recorder is IProofConsumer {
-    uint256 public calls;
     bytes32 public orderHash;
     address public client;
+    uint96 public calls;
     bytes32 public context;
     bytes32 public programId;
     uint256[] public inputs;

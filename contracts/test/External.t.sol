@@ -5,6 +5,7 @@ import {Escrow} from "../src/Escrow.sol";
 import {ExternalProof} from "../src/ExternalProof.sol";
 import {IEscrow} from "../src/IEscrow.sol";
 import {IProofConsumer} from "../src/IProofConsumer.sol";
+import {IProofVerifier} from "../src/IProofVerifier.sol";
 import {IRegistry} from "../src/IRegistry.sol";
 import {ProofConsumer} from "../src/ProofConsumer.sol";
 import {Award, ModelRecord, Order, Program, Settlement, Status} from "../src/Types.sol";
@@ -314,6 +315,18 @@ contract ExternalTest is Market {
             (done,) = address(escrow).call(data);
         }
         require(done, "paid");
+    }
+
+    /// What a verifier is made of is nobody's business: its code is no key, and shorter than any.
+    function test_settleExternal_ByAVerifierOfAFewBytes() external {
+        bytes4 word = IProofVerifier.proves.selector;
+        vm.etch(address(0x711), abi.encodePacked(hex"63", word, hex"60e01b5f5260205ff3")); // returns the word
+        (Order memory order, Award memory award) =
+            _job(1, registry.registerVerifier(address(0x711), bytes32(0), bytes32(0), false));
+        lockIt(order, award);
+        escrow.settleExternal(order, award, _outputs(), "");
+        (Status status,) = escrow.stateOf(award.orderHash);
+        require(status == Status.Settled);
     }
 
     function test_settleExternal_TellsTheConsumerTheWholeStatement() external {

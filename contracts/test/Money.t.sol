@@ -52,6 +52,8 @@ contract TokenTest is Market {
         bring(token, client, amount);
         vm.prank(client);
         escrow.requestWithdrawToken(address(token), amount);
+        (uint128 pending, uint64 availableAt) = escrow.pendingTokenWithdrawalOf(address(token), client);
+        require(pending == amount && (amount == 0 || availableAt == START + DELAY));
         vm.warp(START + DELAY);
         vm.prank(client);
         if (amount == 0) vm.expectPartialRevert(IEscrow.NoWithdrawalRequested.selector);

@@ -13,5 +13,6 @@ interface Vm {
     function snapshotState() external returns (uint256 id);
     function revertToState(uint256 id) external returns (bool done);
     function expectRevert(bytes4 selector) external;
+    function expectRevert(bytes calldata data) external;
     function expectPartialRevert(bytes4 selector) external;
 }
