@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo demo-check test test-models test-ezkl test-ray soundness check sim sim-campaign gas mutants differential figures bench-proving
-.PHONY: slither coverage kill-every-step sim-swarm bench-flood
+.PHONY: slither coverage halmos kill-every-step sim-swarm bench-flood
 .PHONY: cluster cluster-check soak
 .PHONY: fresh clean lock install-demo install-dev
 
@@ -84,6 +84,9 @@ mutants: install-dev ## plant bugs in the contracts and their model; fails if on
 
 coverage: install-dev ## lines and branches of the contracts that the Solidity tests reach; writes build/coverage.json
 	$(PY) -m contracts.coverage
+
+halmos: install-dev ## prove arithmetic, slots and signatures of the contracts; halmos goes into build/halmos; writes build/halmos.json
+	$(PY) -m contracts.halmos
 
 slither: install-dev ## static analysis of the contracts, in build/slither; fails on a finding not explained
 	$(PY) -m contracts.slither
