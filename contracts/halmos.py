@@ -79,7 +79,7 @@ def _prove(home: Path, project: Path, arguments: Sequence[str]) -> dict[str, str
     command = [str(halmos), "--root", ".", "--contract", "SymbolicTest", "--storage-layout", "generic"]
     command += ["--solver", "z3", "--solver-timeout-assertion", _QUERY, "--json-output", str(found), *arguments]
     found.unlink(missing_ok=True)
-    environment["PATH"] = os.pathsep.join(tools)
+    environment |= {"PATH": os.pathsep.join(tools), "TMPDIR": str(home)}
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
     if not found.is_file():
         raise ToolMissingError(f"halmos ended with {done.returncode}: {done.stdout[-800:]}{done.stderr[-800:]}")
