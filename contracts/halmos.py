@@ -33,7 +33,7 @@ _QUERY = "120s"
 PLANTED = (
     ("isClean_OfAnyOrder", Mutant("src/Typed.sol", "mload(add(order, 608))", "0")),
     ("isClean_OfAnyAward", Mutant("src/Typed.sol", "or(shr(160, addresses), shr(64, times)))", "shr(64, times))")),
-    ("priceOf_AtTheEnds", Mutant("src/Terms.sol", "timestamp >= order.rampEnd", "timestamp > order.rampEnd")),
+    ("priceOf_AtTheEnds", Mutant("src/Terms.sol", "return order.priceFloor;", "return order.priceCap;")),
     ("deposit_RefusesLarge", Mutant("src/Vault.sol", "(amount > type(uint128).max)", "(amount == 0)")),
     ("deposit_Credits", Mutant("src/Vault.sol", "place := keccak256(12, 40)", "place := keccak256(12, 20)")),
     ("withdraw_Pays", Mutant("src/Vault.sol", "(block.timestamp < pending.availableAt)", "(pending.availableAt == 0)")),
@@ -64,7 +64,7 @@ def _is_found(home: Path, project: Path, check: str, mutant: Mutant) -> bool:
     path = project / mutant.file
     original = path.read_text(encoding="utf-8")
     path.write_text(mutant.planted(original), encoding="utf-8")
-    found = "disproved" in _prove(home, project, ["--match-test", check]).values()
+    found = "disproved" in _prove(home, project, ["--early-exit", "--match-test", check]).values()
     path.write_text(original, encoding="utf-8")
     print(f"planted bug {'found' if found else 'MISSED'} by {check}: {mutant.file}: {mutant.new}", flush=True)
     return found

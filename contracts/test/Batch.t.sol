@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {Groth16} from "../src/Groth16.sol";
 import {IEscrow} from "../src/IEscrow.sol";
+import {Packing} from "../src/Packing.sol";
 import {Award, ModelRecord, Order, Settlement, Status} from "../src/Types.sol";
 import {Market} from "./Market.sol";
 
@@ -134,6 +135,22 @@ contract BatchTest is Market {
         }
         (bool done,) = address(escrow).call(abi.encodeCall(escrow.settleBatch, (packed)));
         require(!done);
+    }
+
+    /// Behind the data zeros would be read: also where zeros are missing, here of a signature that nobody looks at.
+    function test_settleBatch_WhenWhatIsCutIsZero() external {
+        Order memory order = newOrder(53);
+        Award memory award = newAward(order, prover, 1);
+        lockIt(order, award);
+        Settlement memory s = settlement(order, award);
+        s.signature = new bytes(5);
+        bytes memory packed = pack(one(s));
+        for (uint256 missing = 1; missing < 6; missing++) {
+            bytes memory cut = _cut(packed, packed.length - missing);
+            vm.expectRevert(Packing.BatchMalformed.selector);
+            escrow.settleBatch(cut);
+        }
+        escrow.settleBatch(packed);
     }
 
     function test_settleBatch_WhenItIsTooLarge() external {
