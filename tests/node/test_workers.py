@@ -20,8 +20,11 @@ from protocol.errors import SettingsError, WorkerDiedError
 
 HANG_GUARD = 30.0
 PARENT = """
-import os, time, trio
+import os, signal, time, trio
 from node.workers import WorkerPool
+
+# A shell starts what runs in its background with this signal ignored, and so did whoever started these tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 async def main():
     async with WorkerPool(2) as pool, trio.open_nursery() as nursery:
