@@ -2,8 +2,8 @@
 """Plants bugs in the contracts and in their model, one at a time: `python -m contracts.mutation [PATTERN]`.
 
 What has no bug must pass first. Then each mutant must be found: one in Solidity by the Solidity tests or, if they
-pass, by the comparison with the model on a chain; one in the model by that comparison. Exit code 0 only then. Works on
-a copy: this checkout is never touched. Writes build/mutants.json.
+pass, by the comparison with the model on a chain; one in the model by that comparison, short or long. Exit code 0 only
+then. Works on a copy: this checkout is never touched. Writes build/mutants.json.
 """
 
 from __future__ import annotations
@@ -29,9 +29,13 @@ OUTPUT = CHECKOUT / "build" / "mutants.json"
 _SECONDS = 1800
 """After so long without an answer a test has hung, which is a way of finding a bug."""
 _COMPARISON = "tests/contracts/test_differential.py"
+_CAMPAIGN = "tests/support/differential_campaign.py"
+_CALLS = "24000"
+"""Of a campaign: so many that every instant at which something ends is met exactly, by each call."""
 # That a test fails is all we want to know: looking for the shortest failure takes minutes.
 _BRIEF = {"FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT": "0", "FOUNDRY_INVARIANT_RUNS": "8", "FOUNDRY_FUZZ_SHOW_LOGS": "false"}
-_FAILED = re.compile(r"^\[FAIL[^\n]*\]\s+(\w+)\(", re.MULTILINE)
+_FAILED = re.compile(r"^(?:\[FAIL.*\])? ((?:test|invariant)\w*)\(", re.MULTILINE)
+"""The name of a failed test; of an invariant it stands on a line of its own, behind the calls that broke it."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,9 @@ def _judge(checkout: Path, mutant: Mutant) -> Verdict:
     path, started = checkout / "contracts" / mutant.file, time.monotonic()
     original = path.read_text(encoding="utf-8")
     path.write_text(mutant.planted(original), encoding="utf-8")
-    judges: tuple[Callable[[Path], str | None], ...] = (_forge, _on_a_chain) if mutant.in_solidity else (_comparison,)
+    judges: tuple[Callable[[Path], str | None], ...] = (_comparison, _campaign)
+    if mutant.in_solidity:
+        judges = (_forge, _on_a_chain)
     try:
         found = next((found for judge in judges if (found := judge(checkout)) is not None), None)
     finally:
@@ -125,6 +131,13 @@ def _comparison(checkout: Path) -> str | None:
     if done is not None and done.returncode not in (0, 1):
         raise SystemExit(f"pytest runs no test:\n{done.stdout[-800:]}{done.stderr[-800:]}")
     return None if done is not None and done.returncode == 0 else Path(_COMPARISON).name
+
+
+def _campaign(checkout: Path) -> str | None:
+    """The comparison at length: for what the bounded one does not meet."""
+    options = ["--calls", _CALLS, "--processes", "1", "--output", str(checkout / "differential.json")]
+    done = _run([sys.executable, _CAMPAIGN, *options], checkout, _python(checkout))
+    return None if done is not None and done.returncode == 0 else Path(_CAMPAIGN).name
 
 
 def _python(checkout: Path) -> dict[str, str]:

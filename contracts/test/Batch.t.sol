@@ -158,13 +158,24 @@ contract BatchTest is Market {
         escrow.settleBatch(hex"000081");
     }
 
-    /// A field with more bits than its type is a term that is not taken.
+    /// A field with more bits than its type is a term that is not taken, whichever it is.
     function test_settleBatch_WhenAFieldHasTooManyBits() external {
-        Order memory order = newOrder(51);
-        bytes memory packed = pack(one(settlement(order, newAward(order, prover, 1))));
-        packed[2] = bytes1(uint8(1)); // the highest byte of the first word of the pool: the client's
-        vm.expectPartialRevert(IEscrow.NothingLive.selector);
-        escrow.settleBatch(packed);
+        Settlement[] memory jobs = new Settlement[](2);
+        for (uint256 i = 0; i < 2; i++) {
+            Order memory order = newOrder(54 + i);
+            jobs[i] = settlement(order, newAward(order, prover, 1));
+        }
+        // Of the words of the second job: the order's but for its input commitment and salt, then the award's.
+        uint8[15] memory narrow = [0, 3, 5, 7, 10, 11, 13, 14, 16, 17, 18, 21, 22, 24, 25];
+        uint256 job = 2 + 32 * (27 + 1);
+        for (uint256 i = 0; i < narrow.length; i++) {
+            bytes memory packed = pack(jobs);
+            packed[job + 32 * uint256(narrow[i])] = 0x01;
+            uint256 snapshot = vm.snapshotState();
+            bytes4[] memory refusals = escrow.settleBatch(packed);
+            require(refusals[0] == 0 && refusals[1] == IEscrow.OrderMalformed.selector, "malformed");
+            vm.revertToState(snapshot);
+        }
     }
 
     /// The packed calls do what the readable ones do; data that is cut changes nothing.

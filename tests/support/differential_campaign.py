@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     """Run as many calls as asked for, and say what came of them."""
     options = _parser().parse_args(arguments)
     started, seen, failed, done = time.monotonic(), Counter[str](), list[str](), 0
-    OUTPUT.parent.mkdir(exist_ok=True)
+    options.output.parent.mkdir(exist_ok=True)
     compiled()
     with ProcessPoolExecutor(options.processes) as pool:
         chains = -(-options.calls // CALLS_A_CHAIN)
@@ -44,7 +44,8 @@ def main(arguments: list[str]) -> int:
             failed += [disagreement] if disagreement else []
             rate = seen.total() / (time.monotonic() - started)
             print(f"{seen.total()} calls, {rate:.0f} a second, {len(failed)} disagreements", flush=True)
-            OUTPUT.write_text(json.dumps(_report(options, seen, failed, started), indent=1) + "\n", encoding="utf-8")
+            content = json.dumps(_report(options, seen, failed, started), indent=1) + "\n"
+            options.output.write_text(content, encoding="utf-8")
     print("\n".join(failed) or "contracts and model agree")
     return 1 if failed else 0
 
@@ -89,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--calls", type=int, default=200_000, help="at least so many (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the first chain (default %(default)s)")
     parser.add_argument("--processes", type=int, default=2, help="each with a chain (default %(default)s)")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="where to write what came of it")
     return parser
 
 
