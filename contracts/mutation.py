@@ -29,6 +29,8 @@ OUTPUT = CHECKOUT / "build" / "mutants.json"
 _SECONDS = 1800
 """After so long without an answer a test has hung, which is a way of finding a bug."""
 _COMPARISON = "tests/contracts/test_differential.py"
+_BATCHES = "tests/contracts/test_batch.py"
+"""Proofs that are made to cancel each other; the comparison only spoils them at random."""
 _CAMPAIGN = "tests/support/differential_campaign.py"
 _CALLS = "24000"
 """Of a campaign: so many that every instant at which something ends is met exactly, by each call."""
@@ -114,23 +116,27 @@ def _forge(checkout: Path) -> str | None:
 
 
 def _on_a_chain(checkout: Path) -> str | None:
-    """The comparison, with the contracts that the copy's sources compile to."""
+    """The comparison and the batches, with the contracts that the copy's sources compile to."""
     artifacts = {path: path.read_bytes() for path in (checkout / "contracts" / "artifacts").glob("*.json")}
     done = _run([sys.executable, "-m", "contracts.compile"], checkout, _python(checkout))
     if done is None or done.returncode != 0:
         raise SystemExit(f"a mutant does not compile: {'' if done is None else done.stderr[-800:]}")
     try:
-        return _comparison(checkout)
+        return _comparison(checkout) or _pytest(checkout, _BATCHES)
     finally:
         for path, content in artifacts.items():
             path.write_bytes(content)
 
 
 def _comparison(checkout: Path) -> str | None:
-    done = _run([sys.executable, "-m", "pytest", "-x", "-q", _COMPARISON], checkout, _python(checkout))
+    return _pytest(checkout, _COMPARISON)
+
+
+def _pytest(checkout: Path, tests: str) -> str | None:
+    done = _run([sys.executable, "-m", "pytest", "-x", "-q", tests], checkout, _python(checkout))
     if done is not None and done.returncode not in (0, 1):
         raise SystemExit(f"pytest runs no test:\n{done.stdout[-800:]}{done.stderr[-800:]}")
-    return None if done is not None and done.returncode == 0 else Path(_COMPARISON).name
+    return None if done is not None and done.returncode == 0 else Path(tests).name
 
 
 def _campaign(checkout: Path) -> str | None:
