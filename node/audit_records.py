@@ -66,7 +66,9 @@ class AuditRecords:
         return Audited(result.program_id, result.proving_ms)
 
     def refuse(self, bundle_id: bytes, error: AuditError | WorkerLimitError) -> None:
-        """Keep why an audit failed."""
+        """Keep why an audit failed; not of a bundle that has passed one, which its jobs in work are proved with."""
+        if self.passed(bundle_id) is not None:
+            return
         fields = {"refused": error.message, "kind": error.code, "auditor": self._auditor, "at": time.time()}
         self._write(bundle_id, fields)
 

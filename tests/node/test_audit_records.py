@@ -43,6 +43,11 @@ async def test_a_refused_audit_is_not_paid_for_again(tmp_path: Path) -> None:
     assert len(jobs) == 3
     assert store.audit_here(taken).program_id.hex() == taken.manifest.program_id
     assert await store.audited(taken, workers) and len(jobs) == 3
+    # An audit that fails later, for lack of memory say, takes nothing from the jobs that are proved with the bundle.
+    with pytest.raises(AuditError):
+        await store.audited_again(taken.id, workers)
+    program = bytes.fromhex(taken.manifest.program_id)
+    assert store.folder_of_program(program) == str(taken.folder) and await store.audited(taken, workers)
 
 
 @pytest.mark.parametrize(
