@@ -183,4 +183,5 @@ def _write(verdicts: Sequence[Verdict], chosen: int, started: float) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started ends too, and the copy goes
     sys.exit(main(sys.argv[1:]))

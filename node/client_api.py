@@ -203,7 +203,6 @@ class Client:
         # Its file comes first: who dies in between finds the order by it, and does not order twice.
         self._files.write(transition(self.node.client.shell.state, placed)[0].jobs[order_hash], [])
         self.node.client.shell.feed(placed)
-        self._write(order_hash)
         return order_hash
 
     async def wait(self, order_hash: bytes) -> Receipt:

@@ -13,12 +13,10 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-import numpy as np
-import onnx
 import pytest
 from escrow_market import ETHER, Market, account, market
 from eth_abi.abi import encode
-from onnx import TensorProto, helper, numpy_helper
+from ezkl_model import BENCHMARK, model_bytes
 
 from benchmarks.proving.verifier_gas import compile_verifier
 from contracts import bindings
@@ -29,7 +27,6 @@ from protocol.hashing import keccak256
 from protocol.statement import external_program_id
 from proving.backends.ezkl import PYTHON_VARIABLE
 
-BENCHMARK = CHECKOUT / "build" / "bench-ezkl" / "bin" / "python"
 SCRIPT = CHECKOUT / "tests" / "support" / "ezkl_proof.py"
 SECONDS = 900
 CLIENT, PROVER, RIVAL = map(account, ("client", "prover", "rival"))
@@ -52,7 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> EzklProof:
     if python is None:
         pytest.skip("EZKL is not installed; `make test-ezkl` installs it")
     folder = tmp_path_factory.mktemp("ezkl")
-    (folder / "model.onnx").write_bytes(_model())
+    (folder / "model.onnx").write_bytes(model_bytes())
     for name in ("calibration", "input"):
         (folder / f"{name}.json").write_text(json.dumps({"input_data": [[1.0, -2.0, 3.0, 6.25]]}))
     subprocess.run([python, "-P", str(SCRIPT), str(folder)], check=True, capture_output=True, timeout=SECONDS)
@@ -125,21 +122,3 @@ def _python() -> str | None:
     if importlib.util.find_spec("ezkl") is not None:
         return sys.executable
     return str(BENCHMARK) if BENCHMARK.is_file() else None
-
-
-def _model() -> bytes:
-    random = np.random.default_rng(3)
-    drawn = {name: random.normal(size=shape).astype(np.float32) for name, shape in (("w1", (4, 6)), ("w2", (6, 2)))}
-    nodes = [
-        helper.make_node("MatMul", ["x", "w1"], ["h"]),
-        helper.make_node("Relu", ["h"], ["r"]),
-        helper.make_node("MatMul", ["r", "w2"], ["y"]),
-    ]
-    graph = helper.make_graph(
-        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])],
-        [numpy_helper.from_array(weights, name) for name, weights in drawn.items()],
-    )  # fmt: skip
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString())

@@ -33,8 +33,7 @@ from protocol import codec
 from protocol.codec import pack
 from protocol.eip712 import digest
 from protocol.errors import PeerRefusedError, ProofmeshError
-from protocol.messages import AwardMessage, BidMessage, Hello, ProofMessage, Refusal, SealedInput
-from protocol.sealing import public_key
+from protocol.messages import AwardMessage, Hello, ProofMessage, Refusal, SealedInput
 from protocol.signing import Account
 from protocol.structs import Bid, Network
 
@@ -167,19 +166,7 @@ def test_a_bid_in_the_name_of_another_prover_wins_nothing(market: Market) -> Non
         async with client_of(world) as client:
             order_hash = await client.submit(bundle_folder(world), SECRET, request(window=2))
             order = client.job(order_hash).order
-            bid = Bid(
-                order_hash=order_hash,
-                prover=account_of(world, "prover-3"),
-                payout=mallory.address,
-                price=1,
-                promise_at=order.promise_by,
-                expires_at=order.promise_by,
-                locks=False,
-                sealing_key=secrets.token_bytes(32),
-            )
-            message = BidMessage(
-                network=hostile.network, bid=bid, addresses=(), signature=mallory.sign(hostile.network, bid)
-            )
+            message = hostile.bid(order, mallory, order.promise_by, prover=account_of(world, "prover-3"))
             with pytest.raises(PeerRefusedError):
                 await hostile.endpoint.send(client.node.context.transport.addresses[0], message)
             receipt = await client.wait(order_hash)
@@ -197,19 +184,7 @@ def test_a_bid_that_another_peer_says_again_is_not_taken(market: Market) -> None
         async with client_of(world) as client:
             order_hash = await client.submit(bundle_folder(world), SECRET, request(window=2))
             order = client.job(order_hash).order
-            bid = Bid(
-                order_hash=order_hash,
-                prover=honest.address,
-                payout=honest.address,
-                price=1,
-                promise_at=order.promise_by,
-                expires_at=order.promise_by,
-                locks=False,
-                sealing_key=secrets.token_bytes(32),
-            )
-            message = BidMessage(
-                network=hostile.network, bid=bid, addresses=(), signature=honest.sign(hostile.network, bid)
-            )
+            message = hostile.bid(order, honest, order.promise_by)
             address = client.node.context.transport.addresses[0]
             await hostile.endpoint.send(address, hostile.introduction(mallory))
             with pytest.raises(RefusedError, match=refusals.NOT_INTRODUCED):
@@ -264,22 +239,7 @@ def test_a_prover_that_does_not_keep_its_bid_costs_time_alone(market: Market, st
         async with client_of(world) as client:
             order_hash = await client.submit(bundle_folder(world), SECRET, request(window=3))
             now = client.node.context.clock.seconds()
-            bid = Bid(
-                order_hash=order_hash,
-                prover=mallory.address,
-                payout=mallory.address,
-                price=1,
-                promise_at=now + 10,
-                expires_at=now + 10,
-                locks=False,
-                sealing_key=public_key(secrets.token_bytes(32)),
-            )
-            message = BidMessage(
-                network=hostile.network,
-                bid=bid,
-                addresses=hostile.transport.addresses,
-                signature=mallory.sign(hostile.network, bid),
-            )
+            message = hostile.bid(client.job(order_hash).order, mallory, now + 10)
             address = client.node.context.transport.addresses[0]
             # Until it has introduced itself as the bid's prover, anybody might say these words.
             with pytest.raises(RefusedError, match=refusals.NOT_INTRODUCED):

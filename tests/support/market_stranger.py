@@ -18,6 +18,7 @@ from node.net.identity import fresh
 from protocol import codec
 from protocol.eip712 import addresses_hash, digest
 from protocol.messages import BidMessage, Hello, Message, OrderAnnouncement, Refusal
+from protocol.sealing import public_key
 from protocol.signing import Account
 from protocol.structs import Announcement, Award, Bid, Introduction, Network, Order
 from proving.bundle import load
@@ -75,6 +76,25 @@ class Stranger:
             issued_at=terms.issued_at,
             expires_at=terms.expires_at,
             signature=account.sign(self.network, terms),
+        )
+
+    def bid(self, order: Order, signer: Account, promise_at: int, *, prover: bytes | None = None) -> BidMessage:
+        """A bid that no honest prover beats; in another prover's name if one is given. Nobody holds its sealing key."""
+        bid = Bid(
+            order_hash=digest(self.network, order),
+            prover=prover or signer.address,
+            payout=signer.address,
+            price=1,
+            promise_at=promise_at,
+            expires_at=promise_at,
+            locks=False,
+            sealing_key=public_key(secrets.token_bytes(32)),
+        )
+        return BidMessage(
+            network=self.network,
+            bid=bid,
+            addresses=self.transport.addresses,
+            signature=signer.sign(self.network, bid),
         )
 
     async def raw(self, name: str, data: bytes) -> Message:

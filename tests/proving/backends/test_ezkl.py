@@ -10,10 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from ezkl_model import BENCHMARK, model_bytes, weights
 
 from protocol.errors import BackendError, BackendLimitError, ModelError, ProvingError
 from protocol.scalars import BN254_SCALAR_ORDER
@@ -31,7 +29,6 @@ from proving.settings import (
 )
 from proving.statement.commitment import Secrets
 
-BENCHMARK = Path(__file__).resolve().parents[3] / "build" / "bench-ezkl" / "bin" / "python"
 FIELD = InputRange("x", -128, 8, 4, scale=4)
 SETTINGS = ModelSettings((FIELD,), OutputSpec(Reveal.PUBLIC), fractional_bits=7, weight_bits=7)
 NO_SECRETS = Secrets(0, 0)
@@ -112,28 +109,10 @@ def test_one_model_is_compiled_proved_and_verified(monkeypatch: pytest.MonkeyPat
         backend.prove(compiled, keys, inputs, NO_SECRETS, 5)
 
 
-def _weights() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    random = np.random.default_rng(3)
-    return (random.normal(size=(4, 6)).astype(np.float32), random.normal(size=(6, 2)).astype(np.float32))
-
-
 def _source(settings: ModelSettings = SETTINGS) -> ModelSource:
-    first, second = _weights()
-    nodes = [
-        helper.make_node("MatMul", ["x", "w1"], ["h"]),
-        helper.make_node("Relu", ["h"], ["r"]),
-        helper.make_node("MatMul", ["r", "w2"], ["y"]),
-    ]
-    graph = helper.make_graph(
-        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])],
-        [numpy_helper.from_array(first, "w1"), numpy_helper.from_array(second, "w2")],
-    )  # fmt: skip
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    onnx.checker.check_model(model)
-    return ModelSource(Format.ONNX, "model.onnx", {"model.onnx": model.SerializeToString()}, settings)
+    return ModelSource(Format.ONNX, "model.onnx", {"model.onnx": model_bytes()}, settings)
 
 
 def _expected(inputs: list[int]) -> list[float]:
-    first, second = _weights()
+    first, second = weights()
     return [float(each) for each in np.maximum(np.array(inputs) / 16 @ first, 0) @ second]
