@@ -237,6 +237,11 @@ def royalty_of(model_id: bytes) -> bytes:
     return call_data("Registry", "royaltyOf", model_id)
 
 
+def terms_of(model_id: bytes) -> bytes:
+    """Call data of `termsOf(modelId)`; decode with `decode_terms`."""
+    return call_data("Registry", "termsOf", model_id)
+
+
 def model_id(publisher: bytes, record: ModelRecord) -> bytes:
     """Return `keccak256(abi.encode(publisher, record))`, as the Registry computes it."""
     (record_type,) = _artifact("Registry").functions["publishModel"].inputs
@@ -368,6 +373,12 @@ def decode_royalty(data: bytes) -> tuple[bytes, int]:
     """Return (publisher, share of the price in basis points); zeros for an unknown model."""
     publisher, royalty_bps = decode_result("Registry", "royaltyOf", data)
     return publisher, int(royalty_bps)
+
+
+def decode_terms(data: bytes) -> tuple[bytes, bytes, int]:
+    """Return (program, publisher, share of the price in basis points); zeros for an unknown model."""
+    program, publisher, royalty_bps = decode_result("Registry", "termsOf", data)
+    return program, publisher, int(royalty_bps)
 
 
 # --- structs as the ABI takes them ------------------------------------------------------------------

@@ -40,6 +40,7 @@ DISK_FULL = "PM-REF-031"
 GAS_ROSE = "PM-REF-032"
 NOT_INTRODUCED = "PM-REF-033"
 VERIFIER_NOT_ALLOWED = "PM-REF-034"
+MODEL_MISMATCH = "PM-REF-035"
 
 MEANINGS: dict[str, tuple[str, str]] = {
     UNKNOWN_PROGRAM: ("the node does not serve this program", "ask its operator to pull the bundle"),
@@ -51,7 +52,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
     PROGRAM_BROKEN: ("a job of this program failed; the node stopped serving it", "wait, or check the bundle"),
     EXPOSURE_EXCEEDED: ("too much is unsecured with this client", "wait for settlements, or allow a lock"),
     UNSUPPORTED_ORDER: ("the node does not serve this kind of order", "see docs/PROTOCOL.md"),
-    ORDER_TAKEN: ("the order is locked by another prover or settled", "nothing to do"),
+    ORDER_TAKEN: ("the order is locked by another prover, settled or cancelled", "nothing to do"),
     NOT_ALLOWED: ("the client's allow-list does not name this prover", "the client may add it"),
     BID_UNKNOWN: ("no live bid of this node matches", "the client starts a new auction"),
     BID_EXPIRED: ("the bid has expired", "the client starts a new auction"),
@@ -71,6 +72,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
     UNREACHABLE: ("the node cannot be reached", "check that it runs and that its address is right"),
     RATE_LIMITED: ("too many requests", "slow down"),
     ROYALTY_MISMATCH: ("the royalty differs from the registry's", "use the model's royalty"),
+    MODEL_MISMATCH: ("the registry knows the order's model not, or as one of another program", "name its own model"),
     GAS_ROSE: ("gas rose after the bid, whose price covers it no longer", "the client starts a new auction"),
     SETTLEMENT_FAILED: ("the chain did not accept the settlement", "check the proof and the deposit"),
     NOT_INTRODUCED: ("the peer has not introduced itself as the prover of this bid", "send hello before bids"),

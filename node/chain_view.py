@@ -17,6 +17,7 @@ from contracts.calldata import decode_settlements
 from contracts.directory import DIRECTORY
 from contracts.packing import BatchJob
 from contracts.records import Advice, ModelRecord, Settlement, Status
+from contracts.records import Program as ProgramRecord
 from contracts.reverts import contract_error
 from market.events import ChainExpired, ChainLocked, ChainSettled, ChainUndone, JobEvent
 from market.instants import SECOND
@@ -134,8 +135,7 @@ class ChainView:
             UnknownOnChainError: nothing.
             AnotherProofSystemError: no verifying key, but a contract that verifies.
         """
-        data = await self.client.call(self._registry, bindings.program_of(program_id))
-        record = bindings.decode_program(data)
+        record = await self.registered(program_id)
         if record.proof_system == EXTERNAL_VERIFIER:
             raise AnotherProofSystemError(
                 f"Program 0x{program_id.hex()} is of another proof system: the contract 0x{record.key_pointer.hex()} "
@@ -151,10 +151,23 @@ class ChainView:
             dev=record.dev,
         )
 
+    async def registered(self, program_id: bytes) -> ProgramRecord:
+        """Return what the Registry holds of a program, of any proof system (zero if there is none)."""
+        return bindings.decode_program(await self.client.call(self._registry, bindings.program_of(program_id)))
+
+    async def allows_dev(self) -> bool:
+        """Return whether the Escrow pays for proofs under development keys."""
+        return bool(bindings.decode_number(await self._read(bindings.allow_dev())))
+
+    async def model_terms(self, model_id: bytes) -> tuple[bytes, int]:
+        """Return (program, royalty in basis points) of a model; zeros if there is none."""
+        answer = await self.client.call(self._registry, bindings.terms_of(model_id))
+        program_id, _, royalty_bps = bindings.decode_terms(answer)
+        return program_id, royalty_bps
+
     async def verifier_of(self, program_id: bytes) -> tuple[bytes, bytes] | None:
         """Return (contract, hash of its code) that verifies a program of another proof system; None for Groth16."""
-        data = await self.client.call(self._registry, bindings.program_of(program_id))
-        if bindings.decode_program(data).proof_system != EXTERNAL_VERIFIER:
+        if (await self.registered(program_id)).proof_system != EXTERNAL_VERIFIER:
             return None
         return bindings.decode_verifier(await self.client.call(self._registry, bindings.verifier_of(program_id)))
 

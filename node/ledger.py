@@ -29,6 +29,7 @@ class Ledger:
         self._balances: dict[bytes, int] = {}
         self._leaving: dict[bytes, int] = {}
         self._locks: dict[bytes, chain_events.Locked] = {}
+        self._cancels: dict[bytes, bool] = {}
         self._slashes: dict[bytes, int] = {}
         self._done: dict[bytes, type[chain_events.Settled | chain_events.Expired]] = {}
         self._blocks: deque[tuple[bytes, list[_Change]]] = deque(maxlen=window)
@@ -40,6 +41,10 @@ class Ledger:
     def lock_of(self, order_hash: bytes) -> chain_events.Locked | None:
         """Return the lock of an order that is neither settled nor expired."""
         return self._locks.get(order_hash)
+
+    def is_cancelling(self, order_hash: bytes) -> bool:
+        """Return whether the client asked for the end of an order, and nothing has come of it since."""
+        return order_hash in self._cancels
 
     def slashes(self, prover: bytes) -> int:
         """Return how often an account has lost collateral by a missed promise."""
@@ -83,11 +88,15 @@ class Ledger:
                 change(self._leaving, event.account, event.amount or None)
             case chain_events.Withdrawn():
                 change(self._leaving, event.account, None)
+            case chain_events.CancelRequested():
+                change(self._cancels, event.order_hash, True)
             case chain_events.Locked():
+                change(self._cancels, event.order_hash, None)
                 change(self._locks, event.order_hash, event)
             case chain_events.Released():
                 change(self._locks, event.order_hash, None)
             case chain_events.Settled() | chain_events.Expired():
+                change(self._cancels, event.order_hash, None)
                 change(self._locks, event.order_hash, None)
                 change(self._done, event.order_hash, type(event))
                 slashed = _slashed_by(event)
@@ -101,7 +110,7 @@ class Ledger:
     __hash__ = None  # type: ignore[assignment]
 
     def _tables(self) -> tuple[dict[bytes, Any], ...]:
-        return (self._balances, self._leaving, self._locks, self._done, self._slashes)
+        return (self._balances, self._leaving, self._locks, self._done, self._cancels, self._slashes)
 
 
 def _slashed_by(event: chain_events.Settled | chain_events.Expired) -> bytes | None:

@@ -40,6 +40,7 @@ from market.prover_state import ENDED
 from node.bundle_store import BundleUnknownError
 from node.context import NodeContext
 from node.endpoint import RefusedError
+from node.order_terms import OrderTerms
 from node.private_input import PrivateInput
 from node.role_shell import RoleShell
 from protocol.eip712 import digest
@@ -66,6 +67,7 @@ from protocol.messages import (
 )
 from protocol.sealing import public_key, unseal
 from protocol.signing import require_signed_by
+from protocol.structs import Order
 from proving.backends.base import Proved
 from proving.prover import prove as prove_in_worker
 from proving.prover import witness as witness_in_worker
@@ -89,6 +91,7 @@ class ProverRole:
         self.shell = shell
         self._offered: set[bytes] = set()
         self._deaths: Counter[bytes] = Counter()
+        self._terms = OrderTerms(context.chain)
         self._erase_orphans()
         context.endpoint.on(AwardMessage, self._award)
         context.endpoint.on(SealedInput, self._sealed_input)
@@ -127,7 +130,7 @@ class ProverRole:
             return
         order_hash = digest(self._node.network, message.order)
         job = self.shell.state.jobs.get(order_hash)
-        if job is not None and job.issued_at >= message.issued_at:
+        if (job is not None and job.issued_at >= message.issued_at) or self._node.ledger.is_cancelling(order_hash):
             return
         secret = secrets.token_bytes(32)
         sealing_key = public_key(secret)
@@ -156,11 +159,19 @@ class ProverRole:
         if self._node.storage.halted and job.phase is prover.Phase.QUOTED:
             raise RefusedError(refusals.DISK_FULL)
         require_signed_by(job.order.client, self._node.network, message.award, message.signature)
+        if job.phase is prover.Phase.QUOTED and (code := await self._order_fault(job.order, order_hash)):
+            raise RefusedError(code)
         award_hash = digest(self._node.network, message.award)
         event = AwardReceived(
             self._node.clock.now(), order_hash, job.peer, message.award, award_hash, message.signature
         )
         self._refuse_if_refused(self.shell.feed(event))
+
+    async def _order_fault(self, order: Order, order_hash: bytes) -> str:
+        """Why no proof of an order would be paid, whatever it is locked for; looked at before anything is spent."""
+        if self._node.ledger.is_cancelling(order_hash):
+            return refusals.ORDER_TAKEN
+        return await self._terms.fault(order)
 
     async def _sealed_input(self, peer: str, message: SealedInput) -> None:
         job = self.shell.state.jobs.get(message.order_hash)

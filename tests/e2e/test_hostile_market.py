@@ -160,6 +160,30 @@ def test_awards_that_do_not_match_the_bid_or_come_twice_are_refused(market: Mark
     _attack(market, attack)
 
 
+@pytest.mark.parametrize("changes, code", [
+    ({"royalty_bps": 0}, refusals.ROYALTY_MISMATCH),
+    ({"model_id": bytes(32)}, refusals.ROYALTY_MISMATCH),
+    ({"model_id": b"\x07" * 32}, refusals.MODEL_MISMATCH),
+], ids=["another royalty", "no model and a royalty", "another model"])  # fmt: skip
+def test_an_award_of_an_order_that_the_escrow_would_not_pay_is_refused(
+    market: Market, changes: dict[str, object], code: str
+) -> None:
+    """The lock of such an order burns the prover's collateral, whatever it proves."""
+
+    async def attack(hostile: Stranger) -> None:
+        client = hostile.customer()
+        order = hostile.order(client.address, **changes)
+        while not hostile.bids:
+            await hostile.publish(hostile.announcement(order, client))
+            await trio.sleep(0.5)
+        award = hostile.award((await hostile.bid_on(order)).bid)
+        signature = client.sign(hostile.network, award)
+        message = AwardMessage(network=hostile.network, award=award, signature=signature)
+        assert await hostile.refused("prover-1", message) == code
+
+    _attack(market, attack)
+
+
 def test_a_bid_in_the_name_of_another_prover_wins_nothing(market: Market) -> None:
     async def attack(hostile: Stranger) -> None:
         world, mallory = hostile.world, Account(secrets.token_bytes(32))

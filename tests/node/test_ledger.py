@@ -51,6 +51,7 @@ EVENTS: st.SearchStrategy[EscrowEvent] = st.one_of(
     st.builds(events.Deposited, ACCOUNT, ACCOUNT, AMOUNTS),
     st.builds(events.WithdrawalRequested, ACCOUNT, AMOUNTS, st.just(9)),
     st.builds(events.Withdrawn, ACCOUNT, ACCOUNT, AMOUNTS),
+    st.builds(events.CancelRequested, ORDER, ACCOUNT, st.just(9)),
     st.builds(lock, ORDER, ACCOUNT, AMOUNTS, AMOUNTS),
     st.builds(
         events.Released, ORDER, ACCOUNT, ACCOUNT, st.just(bytes(20)), AMOUNTS, st.just(bytes(20)), AMOUNTS, AMOUNTS
@@ -136,3 +137,18 @@ def test_only_the_newest_block_within_the_window_can_be_taken_back() -> None:
     ledger.undo(b"2")
     with pytest.raises(ValueError, match="newest"):
         ledger.undo(b"1")
+
+
+def test_a_cancel_is_remembered_until_a_lock_or_an_end_of_the_order() -> None:
+    client, prover, _ = ACCOUNTS
+    ledger = Ledger()
+    ledger.apply(b"1", [events.CancelRequested(ORDERS[0], client, 9), events.CancelRequested(ORDERS[1], client, 9)])
+    assert ledger.is_cancelling(ORDERS[0]) and ledger.is_cancelling(ORDERS[1])
+    ledger.apply(b"2", [lock(ORDERS[0]), events.Settled(ORDERS[1], bytes(32), client, payment(), (1,))])
+    assert not ledger.is_cancelling(ORDERS[0]) and not ledger.is_cancelling(ORDERS[1])
+    # A lock that is given up leaves nothing of the cancel before it.
+    ledger.apply(b"3", [events.Released(ORDERS[0], client, prover, bytes(20), 2, bytes(20), 1, 0)])
+    assert not ledger.is_cancelling(ORDERS[0])
+    for block in (b"3", b"2"):
+        ledger.undo(block)
+    assert ledger.is_cancelling(ORDERS[0]) and ledger.is_cancelling(ORDERS[1])
