@@ -184,7 +184,7 @@ class FundsChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class ProofReceived(JobEvent):
-    """A prover asks for settlement. `royalty_bps` is the registry's for the order's model."""
+    """A prover asks for settlement."""
 
     peer: str
     order: Order
@@ -249,7 +249,8 @@ class ChainExpired(JobEvent):
 
 @dataclass(frozen=True, slots=True)
 class ChainUndone(JobEvent):
-    """What the chain had said of the order holds no longer: blocks that were acted on are replaced.
+    """What the chain had said of the order holds no longer: blocks that were acted on are replaced, or its prover
+    gave the lock up.
 
     What still holds, or holds again, is told after this one.
     """

@@ -130,8 +130,11 @@ def _offer(order: Order, tariff: Tariff, situation: Situation, proving_ms: int) 
     price = asking_price(order, tariff, situation.gas_price, proving_ms, locks)
     if price > order.price_cap:
         return Decline(refusals.PRICE_TOO_LOW, rounded_up(price))
-    if situation.secured and price - situation.reserved > situation.client_balance:
+    beyond = price - situation.reserved if situation.secured else 0
+    if beyond > situation.client_balance:
         return Decline(refusals.UNFUNDED)
+    if beyond > 0 and situation.exposure + beyond > tariff.exposure_cap:
+        return Decline(refusals.EXPOSURE_EXCEEDED)
     if locks:  # the award may come at the end of the bid's life, and then a lock must still be safe
         promise_at = min(promise_at + BID_LIFE, order.promise_by)
     return Quote(price, promise_at, locks)

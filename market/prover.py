@@ -21,7 +21,8 @@ is locked is tried for as long as it can be paid.
 
 Gas that rises after the bid: an award is not taken up below the least margin; a finished proof whose gas has become
 dearer than what it earns waits for a lower price, up to the last moment. A proof that was made without a lock and
-never paid counts against its client for good: draining deposits costs a prover its exposure cap once.
+never paid counts against its client for good: draining deposits, or locking the order for another one once the proof
+is out, costs a prover its exposure cap once. So does what the reservation of a void lock does not cover.
 """
 
 from __future__ import annotations
@@ -253,10 +254,17 @@ def _award_fault(state: State, job: Job, event: AwardReceived) -> str:
     kept = can_keep(state.tariff, now, bid.promise_at, _backlog_ms(state), proving_ms, bid.locks)
     if _jobs_ahead(state) >= 2 * state.tariff.capacity or not kept or _overtakes(state, proving_ms, now):
         return refusals.AT_CAPACITY  # other bids were awarded meanwhile
-    owed = exposure(state, job.order.client) + bid.price + job.order.verifier_fee
-    if not bid.locks and job.order_hash not in state.locks and owed > state.tariff.exposure_cap:
+    unsecured = _unsecured(state, job)
+    over = exposure(state, job.order.client) + unsecured > state.tariff.exposure_cap
+    if not bid.locks and unsecured and over:
         return refusals.EXPOSURE_EXCEEDED
     return ""
+
+
+def _unsecured(state: State, job: Job) -> int:
+    """What the client's balance has to pay, in wei: all, or what a voided lock does not hold of a dearer price."""
+    lock = state.locks.get(job.order_hash)
+    return job.bid.price + job.order.verifier_fee if lock is None else max(0, job.bid.price - lock.price)
 
 
 def _overtakes(state: State, proving_ms: int, now: int) -> bool:
@@ -338,6 +346,10 @@ def _locked(state: State, job: Job, event: ChainLocked) -> Step:
 def _locked_elsewhere(state: State, job: Job, event: ChainLocked) -> Step:
     if event.prover == state.account:
         return _put(state, replace(job, locked=True)), ()
+    if to_seconds(event.at) > event.promise_at:
+        return state, ()  # a void one, told again: it hinders nobody
+    if job.proof is not None and not job.bid.locks:  # shown to the verifier, who may be the client's
+        state = owes(state, job.order.client, job.bid.price + job.order.verifier_fee)
     return _drop(state, replace(job, locked=False), "locked by another prover", event.at)
 
 

@@ -430,6 +430,8 @@ def _job_event(entry: Log, at: int) -> JobEvent | None:
             )
         case chain_events.Expired() as event:
             return ChainExpired(at, event.order_hash, entry.transaction_hash)
+        case chain_events.Released() as event:
+            return ChainUndone(at, event.order_hash)
         case _:
             return None
 

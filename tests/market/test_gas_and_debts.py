@@ -15,8 +15,10 @@ from market_samples import (
     FEE,
     GAS_PRICE,
     NETWORK,
+    NOW,
     ORDER,
     ORDER_HASH,
+    OTHER,
     PROGRAM,
     PROOF,
     a_prover,
@@ -31,6 +33,7 @@ from market_samples import (
 from market import prover, refusals
 from market.effects import Effect, SendBid, SendRefusal, StartProof, SubmitLock, SubmitSettlement
 from market.events import (
+    ChainUndone,
     FundsChanged,
     InputOpened,
     OrderSeen,
@@ -158,6 +161,48 @@ def test_a_client_that_drains_its_deposit_costs_a_prover_its_exposure_cap_once()
         pytest.fail("the prover goes on without a lock")
     assert 0 < lost <= cap
     assert prover.exposure(state, CLIENT) == lost
+
+
+def test_a_client_that_locks_for_another_once_the_proof_is_out_has_used_up_trust() -> None:
+    """Its own verifier has the proof, and nothing that the prover sends can be settled any more."""
+    for phase, counts in ((Phase.PROVING, False), (Phase.SENT, True), (Phase.SETTLING, True)):
+        state = prover_in(phase)
+        bid = state.jobs[ORDER_HASH].bid
+        state, _ = run(prover, state, [locked(account=OTHER)])
+        assert state.jobs[ORDER_HASH].phase is Phase.DROPPED
+        assert state.unpaid == ({CLIENT: bid.price + FEE} if counts else {})
+
+
+def test_a_void_lock_that_is_told_again_ends_no_job() -> None:
+    void = replace(locked(account=OTHER, promise_at=NOW - 1), price=10**18)
+    state, effects = run(prover, a_prover(), [void, order_seen()])
+    assert SendBid in kinds(effects)
+    sent = [award_received(an_award(state.jobs[ORDER_HASH].bid)), InputOpened(AT, ORDER_HASH)]
+    state, _ = run(prover, state, [*sent, WitnessReady(AT, ORDER_HASH), READY, ChainUndone(AT, ORDER_HASH), void])
+    assert state.jobs[ORDER_HASH].phase is Phase.SENT and state.unpaid == {}
+
+
+def test_a_lock_that_was_given_up_secures_nothing() -> None:
+    """Its order is an unsecured one again: of a client without a deposit, or above the cap, nothing is taken."""
+    lock = replace(locked(account=OTHER, promise_at=NOW - 1), price=10**18)
+    poor = order_seen(balance=0)
+    _, effects = run(prover, a_prover(), [lock, poor])
+    assert SendBid in kinds(effects)
+    _, effects = run(prover, a_prover(), [lock, ChainUndone(AT, ORDER_HASH), poor])
+    assert [effect.code for effect in effects if isinstance(effect, SendRefusal)] == [refusals.UNFUNDED]
+
+
+@pytest.mark.parametrize("held, taken", [(0, False), (10**13 - 2, False), (10**13 - 1, True), (10**18, True)])
+def test_what_a_void_lock_does_not_hold_is_exposure(held: int, taken: bool) -> None:
+    """A client that locks its order for itself, for nothing, must not get proofs beyond the cap by that."""
+    state, _ = run(prover, a_prover(), [order_seen()])
+    bid = state.jobs[ORDER_HASH].bid.model_copy(update={"price": 10**13})
+    jobs = {ORDER_HASH: replace(state.jobs[ORDER_HASH], bid=bid)}
+    void = replace(locked(account=OTHER, promise_at=NOW - 1), price=held)
+    state = replace(state, jobs=jobs, locks={ORDER_HASH: void}, tariff=Tariff(exposure_cap=1))
+    _, effects = run(prover, state, [award_received(an_award(bid))])
+    codes = [effect.code for effect in effects if isinstance(effect, SendRefusal)]
+    assert codes == ([] if taken else [refusals.EXPOSURE_EXCEEDED])
 
 
 def test_trust_that_was_used_up_is_earned_back_by_what_is_paid() -> None:

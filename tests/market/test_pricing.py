@@ -176,6 +176,10 @@ def test_a_void_lock_pays_and_the_client_tops_it_up_and_its_bounty_lowers_no_pri
     assert code(answer(an_order(collateral=0), reserved=price.price - 1, **secured)) == refusals.UNFUNDED
     topped = answer(an_order(collateral=0), reserved=price.price - 1, secured=True, client_balance=1)
     assert isinstance(topped, Quote) and topped.price == price.price
+    trusting = Tariff(exposure_cap=1)
+    assert topped == answer(an_order(collateral=0), tariff=trusting, reserved=price.price - 1, secured=True)
+    short = answer(an_order(collateral=0), tariff=trusting, reserved=price.price - 2, secured=True)
+    assert code(short) == refusals.EXPOSURE_EXCEEDED
     bounty = answer(an_order(collateral=10**15), reserved=price.price, **secured)
     assert isinstance(bounty, Quote) and bounty.price == price.price
 

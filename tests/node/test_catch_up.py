@@ -9,7 +9,7 @@ from pathlib import Path
 from market_samples import AT, NOW, ORDER_HASH, TX, a_prover, locked, order_seen, settled
 
 from market import prover
-from market.events import ChainExpired, JobEvent
+from market.events import ChainExpired, ChainUndone, JobEvent
 from market.instants import SECOND
 from node.catch_up import CatchUp
 from node.journal import Journal
@@ -53,6 +53,13 @@ def test_an_order_that_is_undone_after_its_end_is_heard_of_again() -> None:
     for event in [locked(), settled(), locked(AT + 1)]:
         taken.take(event)
     assert taken.kept() == [locked(AT + 1)]
+
+
+def test_a_lock_that_was_given_up_is_not_heard_of() -> None:
+    taken = CatchUp(lambda order_hash: False)
+    for event in [locked(), ChainUndone(AT, ORDER_HASH)]:
+        taken.take(event)
+    assert taken.kept() == []
 
 
 def start(shell: RoleShell[prover.State], events: list[JobEvent]) -> None:
