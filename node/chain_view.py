@@ -18,7 +18,7 @@ from contracts.directory import DIRECTORY
 from contracts.packing import BatchJob
 from contracts.records import Advice, ModelRecord, Settlement, Status
 from contracts.records import Program as ProgramRecord
-from contracts.reverts import contract_error
+from contracts.reverts import contract_error, decode_revert
 from market.events import ChainExpired, ChainLocked, ChainSettled, ChainUndone, JobEvent
 from market.instants import SECOND
 from node.chain.client import ChainClient
@@ -34,7 +34,7 @@ from node.ledger import Ledger
 from node.receipt import Program
 from node.settings import Settings
 from protocol.eip712 import digest
-from protocol.errors import ChainError, ConfigError, RpcMalformedError
+from protocol.errors import ChainError, ConfigError, ContractRefusal, RpcMalformedError
 from protocol.signing import Account
 from protocol.statement import EXTERNAL_VERIFIER, GROTH16_BN254
 from protocol.structs import Award, Network, Order
@@ -436,16 +436,17 @@ def _job_event(entry: Log, at: int) -> JobEvent | None:
             return None
 
 
-def revert_words(data: bytes) -> str | None:
-    """Return a contract's refusal in words, for the RPC client."""
-    return contract_error(data).message.removeprefix("The contract refused: ").rstrip(".")
+def own_refusal(data: bytes) -> ContractRefusal | None:
+    """Return the error, with code and remedy, that one of our contracts refused with; None for anybody else's words."""
+    revert = decode_revert(data)
+    return contract_error(data) if revert is not None and revert.name not in ("Error", "Panic") else None
 
 
 def _clients(settings: Settings) -> list[RpcClient]:
     """One client an endpoint; where there is another to ask, none is asked twice in vain."""
     urls = settings.rpc_endpoints
     attempts = {} if len(urls) == 1 else {"attempts": 1}
-    return [RpcClient(url, decoder=revert_words, **attempts) for url in urls]
+    return [RpcClient(url, decoder=own_refusal, **attempts) for url in urls]
 
 
 @asynccontextmanager

@@ -257,6 +257,13 @@ class FolderError(ConfigError):
     remedy = "Check owner, mode (chmod 700) and free space of the data folder."
 
 
+class FileAccessError(ConfigError):
+    """A file cannot be read or written: it is missing, somebody else's, a folder, or its disk is full."""
+
+    code = "PM-CFG-006"
+    remedy = "Check the path, its owner and mode, and free space."
+
+
 class KeystoreError(ConfigError):
     """The keystore file is missing, unreadable or not a Web3 Secret Storage v3 file."""
 

@@ -31,8 +31,8 @@ _BUSY = frozenset({429, 502, 503, 504})
 _ERROR_STRING = bytes.fromhex("08c379a0")
 _PANIC = bytes.fromhex("4e487b71")
 
-RevertDecoder = Callable[[bytes], str | None]
-"""Names a contract's custom error in revert data, or returns None when it knows none."""
+RevertDecoder = Callable[[bytes], RevertedError | None]
+"""Returns the error that a contract's own revert data stand for, or None when it knows none."""
 
 
 class RpcClient:
@@ -147,17 +147,13 @@ class RpcClient:
         text = _printable(error.get("message"))
         if error.get("code") == 3 or "revert" in text.lower():
             data = _revert_data(error.get("data"))
-            return RevertedError(
-                f"The contract refused: {describe_revert(data, self._decoder) or text}.", data=data
-            )
+            known = self._decoder(data) if self._decoder is not None and len(data) >= 4 else None
+            return known or RevertedError(f"The contract refused: {describe_revert(data) or text}.", data=data)
         return RpcRefusedError(f"The RPC refused: {text}.")
 
 
-def describe_revert(data: bytes, decoder: RevertDecoder | None = None) -> str:
-    """Return revert data in words: a custom error by the decoder, Error(string), Panic(code); or ''."""
-    named = decoder(data) if decoder is not None and len(data) >= 4 else None
-    if named:
-        return named
+def describe_revert(data: bytes) -> str:
+    """Return revert data in words: Error(string), Panic(code), a selector; or ''."""
     if data[:4] == _ERROR_STRING and len(data) >= 68:
         size = int.from_bytes(data[36:68], "big")
         return _printable(data[68 : 68 + min(size, 200)].decode("utf-8", "replace"))

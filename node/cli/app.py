@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import errno
 import sys
+import traceback
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from node.cli import (
     account,
@@ -29,7 +32,8 @@ from node.cli import (
 from node.cli.arguments import Session
 from node.cli.output import Output
 from node.log import configure_logging
-from protocol.errors import ProofmeshError
+from node.shutdown import only_error
+from protocol.errors import FileAccessError, ProofmeshError, UsageError
 
 INTERRUPTED = 130
 
@@ -101,23 +105,47 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; return its exit code."""
+    global _current_output
     # `--json` and its like may stand anywhere, also behind the command.
     arguments = _global_options_first(arguments)
+    _current_output = Output("--json" in arguments)
     try:
         outcome = app(args=arguments, prog_name="proofmesh", standalone_mode=False)
-    except ProofmeshError as error:
-        _current_output.error(error)
-        return error.exit_code
     except typer.Exit as done:
         return done.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
-    except Exception as error:
-        if hasattr(error, "exit_code") and hasattr(error, "show"):
-            error.show()  # click's usage errors
-            return 2
-        raise
+    except BaseException as raised:
+        return _failed(only_error(raised), "--verbose" in arguments or "-v" in arguments)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _failed(error: BaseException, verbose: bool) -> int:
+    """Print what ended a command, with code and remedy; return its exit code."""
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        return INTERRUPTED
+    if isinstance(error, TyperException):
+        context = getattr(error, "ctx", None)
+        if context is not None and error.format_message() == context.get_help():
+            typer.echo(error.format_message(), err=True)
+            return UsageError.exit_code
+        command = "proofmesh" if context is None else context.command_path
+        error = UsageError(error.format_message(), remedy=f"See `{command} --help`.")
+    elif not isinstance(error, ProofmeshError):
+        if verbose or not isinstance(error, Exception):
+            raise error
+        error = _unforeseen(error)
+    _current_output.error(error)
+    return error.exit_code
+
+
+def _unforeseen(error: Exception) -> ProofmeshError:
+    """Return an error with a code for one that no command foresaw; its text stays away, for it may quote an input."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return FileAccessError(f"{error.filename}: {error.strerror}.")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return FileAccessError(f"{error.strerror}.")
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+    return ProofmeshError(f"This is a bug of proofmesh: {type(error).__name__}{where}.")
 
 
 def _global_options_first(arguments: list[str]) -> list[str]:

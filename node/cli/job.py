@@ -57,10 +57,14 @@ def submit(
     ] = None,
     bootstrap: Annotated[list[str] | None, typer.Option(help="Multiaddress of a peer. Repeatable.")] = None,
 ) -> None:
-    """Submit a job and wait for its proof. Ctrl-C leaves it; `job watch` takes it up again."""
+    """Submit a job and wait for its proof. Ctrl-C leaves it; `job watch` takes it up again.
+
+    With --json each thing that happens is one JSON object on a line of its own; the last line is the result or error.
+    """
     session: Session = context.obj
     if policy is not None and policy not in POLICIES:
         raise UsageError(f"{policy!r} is not a policy.", remedy=f"Use one of: {', '.join(POLICIES)}.")
+    _require_writable(receipt)
     values = read_inputs(inputs)
     allowed = tuple(fixed_bytes(text, 20, "an address") for text in allow or ())
     settings = session.settings(bootstrap=bootstrap)
@@ -103,6 +107,7 @@ def watch(
 ) -> None:
     """Follow a job to its end; takes it up again if no process works on it."""
     session: Session = context.obj
+    _require_writable(receipt)
     order_hash = fixed_bytes(order, 32, "an order hash")
     known = _snapshot(session, order_hash)
     if known["phase"] in FINAL_PHASES:
@@ -133,7 +138,7 @@ def list_jobs(context: typer.Context) -> None:
     jobs = JobFiles(session.folder().path / "jobs").all()
     session.output.table(
         "Jobs",
-        ["order", "phase", "price", "paid", "prover"],
+        ["order", "phase", "price (wei)", "paid (wei)", "prover"],
         [
             [j["order_hash"], j["phase"], j["price_wei"] or "-", j["paid_wei"], (j["prover"] or "-")[:12]]
             for j in jobs
@@ -162,6 +167,11 @@ def cancel(context: typer.Context, order: OrderHash) -> None:
         _print_snapshot(session, _snapshot(session, order_hash))
 
 
+def _require_writable(file: Path | None) -> None:
+    if file is not None and (file.is_dir() or not file.parent.is_dir()):
+        raise UsageError(f"{file} cannot be written.", remedy="Name a file in a folder that exists.")
+
+
 def _follow(
     session: Session,
     begin: Callable[[Client], Any],
@@ -172,29 +182,49 @@ def _follow(
     """Run a client until the job that `begin` names has ended."""
     account = session.account()
     flags = {**session.flags, **({"bootstrap": bootstrap} if bootstrap else {})}
+    orders: list[bytes] = []
     found: list[Receipt] = []
 
     async def program() -> None:
         async with Client(session.settings().data_dir, account=account, settings=flags) as client:
             client.on_report = lambda report: _tell(session, report)
-            order_hash = await begin(client)
-            found.append(await client.wait(order_hash))
+            orders.append(await begin(client))
+            found.append(await client.wait(orders[0]))
 
     interrupted = run_until_signal(program)
     if not found:
         if interrupted:
+            _say_left(session, orders)
             raise KeyboardInterrupt
         return
     _print_receipt(session, found[0], receipt_file, said[0](found[0]) if said else {})
 
 
+def _say_left(session: Session, orders: Sequence[bytes]) -> None:
+    """Say after a signal what is under way without this process, and how to go on."""
+    for order_hash in orders:
+        order = f"0x{order_hash.hex()}"
+        session.output.step(
+            f" order {order} as it is: `proofmesh job watch {order}` takes it up again, `job cancel` ends it.",
+            lead="Left",
+        )
+        session.output.event({"event": "left", "order_hash": order_hash})
+
+
 def _print_receipt(session: Session, receipt: Receipt, file: Path | None, said: dict[str, object]) -> None:
     kept = session.folder().receipts / f"{receipt.order_hash.hex()}.json"
     if file is not None:
-        file.write_text(to_json(receipt))
+        try:
+            file.write_text(to_json(receipt))
+        except OSError as error:
+            # It is paid, and kept below: not the moment to fail.
+            session.output.step(f" is not written: {error.strerror}.", lead=f"Receipt {file}", style="yellow")
+            file = None
     session.output.say(
-        f"[bold green]Settled.[/] Paid {ether(receipt.award.price + receipt.order.verifier_fee)}; "
-        f"output {sentence(said) if said else ', '.join(str(value) for value in receipt.outputs)}."
+        f" Paid {ether(receipt.award.price + receipt.order.verifier_fee)}; "
+        f"output {sentence(said) if said else ', '.join(str(value) for value in receipt.outputs)}.",
+        lead="Settled.",
+        style="bold green",
     )
     session.output.say(f"Receipt: {file or kept}; check it with `proofmesh receipt verify {file or kept}`.")
     session.output.result(
@@ -211,31 +241,30 @@ def _print_receipt(session: Session, receipt: Receipt, file: Path | None, said: 
     )
 
 
-_STORY: dict[str, str] = {
-    "bid": "[cyan]bid[/] from {account}: {amount}",
-    "refusal": "[yellow]no bid[/] from {account}: {text}{quote}",
-    "award": "[bold]awarded[/] to {account} for {amount} (policy: {text})",
-    "award-accepted": "{account} took the award and the sealed input; proving",
-    "award-refused": "[yellow]award refused[/] by {account}: {text}",
-    "promise-missed": "[red]promise missed[/] by {account}; asking again",
-    "locked": "locked on-chain by {account}",
-    "settled": "[green]settled[/]: proof verified on-chain, {account} did it, {amount} paid",
-    "refunded": "[yellow]refunded[/]: no proof came in time",
-    "failed": "[red]failed[/]",
-    "cancelled": "cancelled",
-    "cancel-refused": "not cancelled: {text}",
+_STORY: dict[str, tuple[str, str, str]] = {
+    "bid": ("bid", "cyan", " from {account}: {amount}"),
+    "refusal": ("no bid", "yellow", " from {account}: {text}{quote}"),
+    "award": ("awarded", "bold", " to {account} for {amount} (policy: {text})"),
+    "award-accepted": ("", "", "{account} took the award and the sealed input; proving"),
+    "award-refused": ("award refused", "yellow", " by {account}: {text}"),
+    "promise-missed": ("promise missed", "red", " by {account}; asking again"),
+    "locked": ("", "", "locked on-chain by {account}"),
+    "settled": ("settled", "green", ": proof verified on-chain, {account} did it, {amount} paid"),
+    "refunded": ("refunded", "yellow", ": no proof came in time"),
+    "failed": ("failed", "red", ""),
+    "cancelled": ("cancelled", "", ""),
+    "cancel-refused": ("not cancelled", "yellow", ": {text}"),
 }
+"""What happened, for people: a lead, its style, and the rest of the line."""
 
 
 def _tell(session: Session, report: Report) -> None:
     account = f"0x{report.account.hex()[:10]}" if report.account else ""
     quote = f" (quote: {ether(report.amount)})" if report.amount else ""
     text = explain(report.text) if report.text.startswith("PM-") else report.text
-    line = _STORY.get(report.topic, report.topic)
-    said = line.format(
-        account=account, amount=ether(report.amount), text=text.replace("[PM", "\\[PM"), quote=quote
-    )
-    session.output.step(f"  {said}")
+    lead, style, rest = _STORY.get(report.topic, (report.topic, "", ""))
+    said = rest.format(account=account, amount=ether(report.amount), text=text, quote=quote)
+    session.output.step(said, lead=f"  {lead}", style=style)
     session.output.event(
         {
             "event": report.topic,
@@ -282,7 +311,7 @@ def _print_snapshot(session: Session, found: dict[str, Any]) -> None:
             "Provers that did not bid",
             ["prover", "why", "quote (wei)"],
             [
-                [r["prover"], explain(r["code"]).replace("[PM", "\\[PM"), r["quote_wei"]]
+                [r["prover"], explain(r["code"]), r["quote_wei"]]
                 for r in found["refusals"]
             ],
         )

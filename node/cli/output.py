@@ -7,8 +7,11 @@ Progress and logs go to stderr, so that `--json` output can be piped.
 from __future__ import annotations
 
 import json
+import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -18,6 +21,8 @@ from rich.text import Text
 from protocol.errors import ProofmeshError
 
 WEI_PER_ETHER = 10**18
+PIPED_WIDTH = 400
+"""Columns of a table that is not printed to a terminal."""
 
 
 class Output:
@@ -25,7 +30,9 @@ class Output:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self.console = Console(soft_wrap=True, highlight=False)
+        # Into a pipe or a file a table is as wide as it is: a cut-off id is worth nothing.
+        wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
+        self.console = Console(soft_wrap=True, highlight=False, width=wide)
         self.progress = Console(stderr=True, soft_wrap=True, highlight=False)
 
     def say(self, text: str, *, lead: str = "", style: str = "bold") -> None:
@@ -33,10 +40,10 @@ class Output:
         if not self.as_json:
             self.console.print(_plain(lead, style) + _plain(text))
 
-    def step(self, text: str) -> None:
-        """Print a line of progress, plain text, on stderr."""
+    def step(self, text: str, *, lead: str = "", style: str = "bold") -> None:
+        """Print a line of progress on stderr, plain text behind a `lead` in a style; silent with `--json`."""
         if not self.as_json:
-            self.progress.print(_plain(text))
+            self.progress.print(_plain(lead, style) + _plain(text))
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Print a table for a person; silent with `--json`. Cells are plain text, but for `Text` with its own style."""
@@ -44,10 +51,10 @@ class Output:
             return
         table = Table(title=title, title_justify="left")
         for column in columns:
-            table.add_column(column)
+            table.add_column(column, overflow="fold")
         for row in rows:
             table.add_row(*(cell if isinstance(cell, Text) else _plain(str(cell)) for cell in row))
-        self.console.print(table)
+        self.console.print(table, soft_wrap=False)
 
     def result(self, fields: Mapping[str, Any]) -> None:
         """Print the result as one line of JSON with `--json`; silent otherwise."""
@@ -75,6 +82,13 @@ def ether(wei: int) -> str:
     whole, rest = divmod(wei, WEI_PER_ETHER)
     fraction = f"{rest:018d}".rstrip("0")
     return f"{sign}{whole}.{fraction or '0'} ETH"
+
+
+def instant(second: int) -> str:
+    """Return a Unix second as a date and time in this machine's time zone, and in how many seconds that is."""
+    until = second - int(time.time())
+    when = datetime.fromtimestamp(second).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    return f"{when} (in {until} s)" if until > 0 else when
 
 
 def hexed(value: bytes) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import asdict
 from typing import Annotated
 
@@ -12,8 +13,9 @@ import typer
 from node.chain_view import ChainView
 from node.cli.arguments import Session, fixed_bytes, wei
 from node.cli.chain_command import with_chain
-from node.cli.output import ether
+from node.cli.output import ether, instant
 from node.movements import movements
+from protocol.errors import DeadlineRefusal, UsageError
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -37,8 +39,8 @@ def balance(
             ["where", "amount"],
             [
                 ["wallet", ether(wallet)],
-                ["Escrow, free", ether(deposit)],
-                [f"Escrow, withdrawable at {ready_at}" if leaving else "Escrow, leaving", ether(leaving)],
+                ["Escrow", ether(deposit)],
+                [f"of it withdrawable from {instant(ready_at)}" if leaving else "of it leaving", ether(leaving)],
             ],
         )
         output.result(
@@ -60,7 +62,7 @@ def deposit(
 ) -> None:
     """Pay ETH from your wallet into the Escrow, for orders or as collateral."""
     session: Session = context.obj
-    value = wei(amount)
+    value = _some(wei(amount))
 
     async def work(chain: ChainView) -> None:
         receipt = await chain.deposit(value, _key())
@@ -74,22 +76,33 @@ def withdraw(
     context: typer.Context,
     amount: Annotated[str | None, typer.Argument(help="How much; left out: finish a withdrawal.")] = None,
 ) -> None:
-    """Take ETH out of the Escrow: once with an amount to ask, once without when the delay is over."""
+    """Take ETH out of the Escrow: once with an amount to ask, once without when the delay is over.
+
+    Asking again replaces what was asked for before, and the delay begins anew.
+    """
     session: Session = context.obj
+    asked = None if amount is None else _some(wei(amount))
 
-    async def work(chain: ChainView) -> None:
-        if amount is not None:
-            value = wei(amount)
-            receipt = await chain.request_withdrawal(value, _key())
-            _, ready_at = await chain.pending_withdrawal(chain.account_address)
-            session.output.say(f"Asked for; run `proofmesh wallet withdraw` after second {ready_at}.")
-            _told(session, "withdrawal requested", value, receipt.transaction_hash)
-        else:
-            value, _ = await chain.pending_withdrawal(chain.account_address)
-            receipt = await chain.withdraw(_key())
-            _told(session, "withdrawn", value, receipt.transaction_hash)
+    async def ask(chain: ChainView) -> None:
+        assert asked is not None
+        receipt = await chain.request_withdrawal(asked, _key())
+        _, ready_at = await chain.pending_withdrawal(chain.account_address)
+        session.output.say(f"Asked for; run `proofmesh wallet withdraw` after {instant(ready_at)}.")
+        _told(session, "withdrawal requested", asked, receipt.transaction_hash, withdrawable_at=ready_at)
 
-    with_chain(session, work)
+    async def finish(chain: ChainView) -> None:
+        value, ready_at = await chain.pending_withdrawal(chain.account_address)
+        if value == 0:
+            raise UsageError("No withdrawal was asked for.", remedy="Ask with an amount, such as 0.5eth.")
+        head = await chain.client.header("latest")
+        if head is not None and head.timestamp < ready_at and int(time.time()) < ready_at:
+            raise DeadlineRefusal(
+                f"{ether(value)} can be taken from {instant(ready_at)} on.", remedy="Run the same command again then."
+            )
+        receipt = await chain.withdraw(_key())
+        _told(session, "withdrawn", value, receipt.transaction_hash)
+
+    with_chain(session, finish if asked is None else ask)
 
 
 @app.command()
@@ -105,7 +118,7 @@ def history(
         moves = await movements(chain, own)
         session.output.table(
             "Movements",
-            ["block", "event", "order", "account", "change"],
+            ["block", "event", "order", "account", "change (wei)"],
             [
                 [m.block, m.event, m.order_hash.hex()[:12] if m.order_hash else "-", "0x" + account.hex()[:10], change]
                 for m in moves
@@ -123,6 +136,12 @@ def _key() -> str:
     return f"wallet-{secrets.token_hex(8)}"
 
 
-def _told(session: Session, what: str, value: int, transaction_hash: bytes) -> None:
+def _some(value: int) -> int:
+    if value == 0:
+        raise UsageError("Nothing is no amount to move.", remedy="Write it like 0.5eth.")
+    return value
+
+
+def _told(session: Session, what: str, value: int, transaction_hash: bytes, **more: int) -> None:
     session.output.say(f"{ether(value)} {what} (transaction 0x{transaction_hash.hex()}).")
-    session.output.result({"done": what, "amount_wei": str(value), "transaction_hash": transaction_hash})
+    session.output.result({"done": what, "amount_wei": str(value), "transaction_hash": transaction_hash, **more})

@@ -225,6 +225,12 @@ def test_a_deposit_from_an_empty_wallet(fails: Fails, stranger: list[str]) -> No
     fails("PM-TX-003", 7, *stranger, "wallet", "deposit", "1eth")
 
 
+def test_a_withdrawal_that_nobody_asked_for_or_of_more_than_there_is(fails: Fails, stranger: list[str]) -> None:
+    fails("PM-USE-001", 2, *stranger, "wallet", "withdraw")
+    fails("PM-USE-001", 2, *stranger, "wallet", "deposit", "0")
+    assert "InsufficientBalance" in fails("PM-ESC-002", 7, *stranger, "wallet", "withdraw", "1eth")
+
+
 # --- the market --------------------------------------------------------------------------
 
 
@@ -329,8 +335,14 @@ def test_for_people_an_error_is_two_lines_on_stderr(customer: list[str], submit:
     assert what.startswith("Error [PM-USE-001] ") and "--allow" in remedy
 
 
+def test_a_missing_option_is_json_for_scripts(fails: Fails) -> None:
+    assert "--max-price" in fails("PM-USE-001", 2, "job", "submit", "model", "inputs.json")
+    assert "--nonsense" in fails("PM-USE-001", 2, "--nonsense")
+
+
 def test_a_word_that_is_no_command() -> None:
     command = [sys.executable, "-m", "proofmesh.main", "jobs"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert "No such command" in done.stderr and "Traceback" not in done.stderr
+    what, remedy = done.stderr.splitlines()
+    assert what.startswith("Error [PM-USE-001] No such command") and "proofmesh --help" in remedy

@@ -170,7 +170,7 @@ async def test_against_anvil_reads_batches_and_named_reverts(tmp_path: Path) -> 
         chain_id, block = await chain.client.rpc.batch([("eth_chainId", ()), ("eth_blockNumber", ())])
         assert (chain_id, block) == ("0x7a69", "0x1")
         assert await chain.client.receipt(bytes(32)) is None and await chain.client.header(99) is None
-        async with RpcClient(chain.url, decoder=lambda data: f"Named({data.hex()})") as rpc:
+        async with RpcClient(chain.url, decoder=lambda data: RevertedError(f"Named({data.hex()})", data=data)) as rpc:
             with pytest.raises(RevertedError, match=r"Named\(deadbeef\)") as caught:
                 await ChainClient(rpc).call(chain.contract, b"")
             assert caught.value.data == tiny_contract.REFUSAL
