@@ -27,6 +27,7 @@ from node.config import load_settings
 from node.data_folder import open_data_folder
 from node.job_files import JobFiles
 from node.keystore import load_keystore, read_password
+from node.log import quiet_unless_configured
 from node.private_input import PrivateInput
 from node.receipt import Receipt
 from node.runtime import Node, running_node
@@ -105,6 +106,7 @@ class Client:
         account: Account | None = None,
         settings: Mapping[str, object] | None = None,
     ) -> None:
+        quiet_unless_configured()
         self._settings: Settings = load_settings(data_dir, settings)
         self._folder = open_data_folder(self._settings.data_dir)
         self._account = account or load_keystore(self._folder.keystore, password or read_password())

@@ -36,26 +36,8 @@ def configure_logging(level: str = "info", format: str = "console", stream: Text
     """
     output = _Unfailing(stream if stream is not None else sys.stderr)
     number = logging.getLevelNamesMapping()[level.upper()]
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True)
-        if format == "json"
-        else structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
-        structlog.processors.format_exc_info,
-        redact,
-    ]
-    last: Processor = (
-        structlog.processors.JSONRenderer(sort_keys=True)
-        if format == "json"
-        else structlog.dev.ConsoleRenderer(colors=output.isatty(), pad_event_to=44)
-    )
-    structlog.configure(
-        processors=[*shared, last],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, output)),
-        cache_logger_on_first_use=False,
-    )
+    shared, last = _processors(format, colors=output.isatty())
+    _structured(output, number, shared, last)
     handler = logging.StreamHandler(cast(TextIO, output))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -69,6 +51,36 @@ def configure_logging(level: str = "info", format: str = "console", stream: Text
     # These print peers' bytes and requests' addresses (which may hold an access key).
     for noisy in ("libp2p", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
+
+
+def quiet_unless_configured() -> None:
+    """For a program that uses the library and configures no logs: warnings alone, to standard error."""
+    if not structlog.is_configured():
+        _structured(_Unfailing(sys.stderr), logging.WARNING, *_processors("console", colors=sys.stderr.isatty()))
+
+
+def _processors(format: str, colors: bool) -> tuple[list[Processor], Processor]:
+    """Return what every line goes through, and what makes text of it."""
+    clock = structlog.processors.TimeStamper
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        clock(fmt="iso", utc=True) if format == "json" else clock(fmt="%H:%M:%S", utc=False),
+        structlog.processors.format_exc_info,
+        redact,
+    ]
+    if format == "json":
+        return shared, structlog.processors.JSONRenderer(sort_keys=True)
+    return shared, structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=44)
+
+
+def _structured(output: _Unfailing, level: int, shared: list[Processor], last: Processor) -> None:
+    structlog.configure(
+        processors=[*shared, last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, output)),
+        cache_logger_on_first_use=False,
+    )
 
 
 class _Unfailing:

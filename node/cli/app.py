@@ -124,8 +124,7 @@ def _failed(error: BaseException, verbose: bool) -> int:
         return INTERRUPTED
     if isinstance(error, TyperException):
         context = getattr(error, "ctx", None)
-        if context is not None and error.format_message() == context.get_help():
-            typer.echo(error.format_message(), err=True)
+        if type(error).__name__ == "NoArgsIsHelpError":  # raised while the help was printed
             return UsageError.exit_code
         command = "proofmesh" if context is None else context.command_path
         error = UsageError(error.format_message(), remedy=f"See `{command} --help`.")

@@ -18,6 +18,7 @@ import typer
 
 from node.cli.arguments import Session, fixed_bytes, wei
 from node.cli.output import ether
+from node.data_folder import open_data_folder
 from node.devnet.anvil import find_anvil
 from node.devnet.world import DEFAULT_PROVERS, Devnet, Plan, World, read_devnet, running_devnet
 from node.log import configure_logging
@@ -27,7 +28,8 @@ from protocol.errors import AnvilFailedError, ConfigError
 app = typer.Typer(no_args_is_help=True)
 
 UP_SECONDS = 90
-DOWN_SECONDS = 15
+DOWN_SECONDS = 60
+"""Each node finishes what it has in hand; a busy machine takes its time."""
 Bundles = Annotated[list[Path] | None, typer.Option("--bundle", help="Folder of a bundle to publish. Repeatable.")]
 Anvil = Annotated[Path | None, typer.Option(help="The anvil to run; else PATH, then node_modules.")]
 Provers = Annotated[int, typer.Option(min=0, max=3, help="How many provers.")]
@@ -59,8 +61,8 @@ def up(
         command += ["--bundle", str(path.resolve())]
     if anvil is not None:
         command += ["--anvil", str(anvil)]
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (folder / "devnet.json").unlink(missing_ok=True)
+    with open_data_folder(folder).locked():  # not while another one starts
+        (folder / "devnet.json").unlink(missing_ok=True)
     session.output.step("Starting chain, contracts and nodes ...")
     with (folder / "devnet.log").open("ab") as output:
         process = subprocess.Popen(
@@ -71,16 +73,20 @@ def up(
             start_new_session=True,
             env={**os.environ, "PROOFMESH_DATA_DIR": str(session.settings().data_dir)},
         )
-    for _ in range(UP_SECONDS * 10):
-        found = read_devnet(folder)
-        if found is not None:
-            _show(session, found)
-            return
-        if process.poll() is not None:
-            break
-        time.sleep(0.1)
-    process.terminate()
-    raise AnvilFailedError(f"The devnet did not start; see {folder / 'devnet.log'}.")
+    found = None
+    try:
+        for _ in range(UP_SECONDS * 10):
+            found = read_devnet(folder)
+            if found is not None or process.poll() is not None:
+                break
+            time.sleep(0.1)
+    finally:
+        if found is None:  # also when Ctrl-C came
+            process.terminate()
+            process.wait(DOWN_SECONDS)
+    if found is None:
+        raise AnvilFailedError(f"The devnet did not start; see {folder / 'devnet.log'}.")
+    _show(session, found)
 
 
 @app.command(hidden=True)
@@ -96,8 +102,6 @@ def run(
     session: Session = context.obj
     configure_logging(level="info", format="console")
     folder = _folder(session)
-    for left in (folder / "nodes").glob("*"):
-        _clear(left)
     plan = Plan(
         folder,
         find_anvil(anvil),
@@ -112,10 +116,13 @@ def run(
         async with running_devnet(plan):
             await trio.sleep_forever()
 
-    try:
-        run_until_signal(program)
-    finally:
-        (folder / "devnet.json").unlink(missing_ok=True)
+    with open_data_folder(folder).locked():
+        for left in (folder / "nodes").glob("*"):
+            _clear(left)
+        try:
+            run_until_signal(program)
+        finally:
+            (folder / "devnet.json").unlink(missing_ok=True)
 
 
 @app.command()
@@ -145,13 +152,16 @@ def down(context: typer.Context) -> None:
     session: Session = context.obj
     found = _running(session)
     os.kill(found.pid, signal.SIGTERM)
+    session.output.step("Stopping nodes and chain ...")
     for _ in range(DOWN_SECONDS * 10):
         if not _alive(found.pid):
             session.output.say("The devnet is down.")
             session.output.result({"down": True})
             return
         time.sleep(0.1)
-    raise AnvilFailedError(f"The devnet (process {found.pid}) does not stop.")
+    raise AnvilFailedError(
+        f"The devnet (process {found.pid}) does not stop.", remedy="Wait and run it again, or kill that process."
+    )
 
 
 def _running(session: Session) -> Devnet:

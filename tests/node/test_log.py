@@ -7,11 +7,14 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
 
+from node.client_api import Client
 from node.log import HIDDEN, configure_logging
+from protocol.errors import KeystoreError
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +80,24 @@ def test_a_stream_that_was_closed_loses_the_log_and_not_the_node() -> None:
     stream.close()
     structlog.get_logger("test").warning("nobody reads this")
     logging.getLogger("library").warning("nor this")
+
+
+def test_a_program_that_uses_the_client_gets_its_warnings_on_stderr_and_no_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(KeystoreError):
+        Client(tmp_path / "data", "password")
+    log = structlog.get_logger("x")
+    log.info("chatter")
+    log.warning("trouble", password="s3cret")
+    said = capsys.readouterr()
+    assert said.out == "" and "chatter" not in said.err and "trouble" in said.err and "s3cret" not in said.err
+
+
+def test_the_client_leaves_a_programs_own_logs_alone(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    configure_logging("debug", "json", stream)
+    with pytest.raises(KeystoreError):
+        Client(tmp_path / "data", "password")
+    structlog.get_logger("x").debug("chatter")
+    assert "chatter" in stream.getvalue()
