@@ -396,11 +396,6 @@ def award_tuple(award: Award) -> tuple[object, ...]:
     return tuple(getattr(award, name) for name in type(award).model_fields)
 
 
-def award_from_tuple(fields: Sequence[object]) -> Award:
-    """Return the Award of decoded fields."""
-    return Award.model_validate(dict(zip(Award.model_fields, fields, strict=True)))
-
-
 def order_from_tuple(fields: Sequence[object]) -> Order:
     """Return the Order of decoded fields; `inputCommitment` is a `bytes32` on the chain."""
     return Order.model_validate(dict(zip(Order.model_fields, fields, strict=True)))

@@ -90,18 +90,19 @@ def pack(jobs: Sequence[BatchJob]) -> bytes:
     return pool.bytes() + bytes([len(jobs)]) + packed
 
 
-def unpack(network: Network, data: bytes) -> tuple[BatchJob, ...]:
-    """Return the jobs of packed data.
+def unpack(network: Network, data: bytes, behind: bytes = b"") -> tuple[BatchJob, ...]:
+    """Return the jobs of packed data, as the Escrow reads them: an index may name a word of what lies `behind` in the
+    call data, where zeros follow. Jobs with a field that does not fit its type, which it skips, are left out.
 
     Raises:
-        ValueError: it is not what `pack` writes.
+        ValueError: the data is cut, or goes on.
     """
-    reader = _Reader(data)
-    reader.pool = [reader.take(32) for _ in range(reader.number(2))]
+    reader = _Reader(data, behind)
+    reader.take(32 * reader.number(2))
     jobs = tuple(_read_job(network, reader) for _ in range(reader.number(1)))
     if reader.rest:
         raise ValueError(f"{reader.rest} bytes follow the last job of a batch")
-    return jobs
+    return tuple(job for job in jobs if job is not None)
 
 
 def pack_single(order: Order, award: Award) -> bytes:
@@ -149,31 +150,36 @@ def _indices(award: Award, pool: _Pool) -> bytes:
     return b"".join(pool.index(getattr(award, name)) for name in _AWARD_FIELDS)
 
 
-def _read_job(network: Network, reader: _Reader) -> BatchJob:
-    fields: dict[str, object] = {name: _value(Order, name, reader.word()) for name in _ORDER_FIELDS}
-    chosen = {name: _value(Award, name, reader.word()) for name in _AWARD_FIELDS}
+def _read_job(network: Network, reader: _Reader) -> BatchJob | None:
+    words = [reader.word() for _ in _ORDER_FIELDS]
+    chosen = [reader.word() for _ in _AWARD_FIELDS]
     settler = reader.word()[-20:]
     outputs, length, voided = reader.number(2), reader.number(2), reader.number(1)
-    fields |= {"input_commitment": reader.number(32), "salt": reader.take(32)}
-    order = Order.model_validate(fields)
-    order_hash = digest(network, order)
-    award = Award.model_validate({"order_hash": order_hash, "bid_hash": reader.take(32), **chosen})
-    proof = reader.take(_PROOF_BYTES)
+    whole = {"input_commitment": reader.number(32), "salt": reader.take(32)}
+    bid_hash, proof = reader.take(32), reader.take(_PROOF_BYTES)
     statement = tuple(int.from_bytes(reader.word(), "big") for _ in range(outputs))
     signature = reader.take(length)
-    locking = None
-    if voided:
-        bid_hash = reader.take(32)
-        held = {name: _value(Award, name, reader.word()) for name in _AWARD_FIELDS}
-        locking = Award.model_validate({"order_hash": order_hash, "bid_hash": bid_hash, **held})
-    return BatchJob(Settlement(order, award, signature, proof, statement, settler), locking)
+    locking = (reader.take(32), [reader.word() for _ in _AWARD_FIELDS]) if voided else None
+    try:
+        fields = {name: field_value(Order, name, word) for name, word in zip(_ORDER_FIELDS, words, strict=True)}
+        order = Order.model_validate(fields | whole)
+        order_hash = digest(network, order)
+        settlement = Settlement(order, _read_award(order_hash, bid_hash, chosen), signature, proof, statement, settler)
+        return BatchJob(settlement, None if locking is None else _read_award(order_hash, *locking))
+    except ValueError:
+        return None
+
+
+def _read_award(order_hash: bytes, bid_hash: bytes, words: Sequence[bytes]) -> Award:
+    fields = {name: field_value(Award, name, word) for name, word in zip(_AWARD_FIELDS, words, strict=True)}
+    return Award.model_validate({"order_hash": order_hash, "bid_hash": bid_hash, **fields})
 
 
 class _Reader:
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, behind: bytes) -> None:
         self._data = data
+        self._all = data + behind
         self._at = 0
-        self.pool: list[bytes] = []
 
     @property
     def rest(self) -> int:
@@ -191,13 +197,16 @@ class _Reader:
 
     def word(self) -> bytes:
         """The word of the pool that the next index names."""
-        index = self.number(2)
-        if index >= len(self.pool):
-            raise ValueError(f"a batch has no word {index} in its pool")
-        return self.pool[index]
+        place = 2 + 32 * self.number(2)
+        return self._all[place : place + 32].ljust(32, b"\0")
 
 
-def _value(kind: type[Order] | type[Award], name: str, word: bytes) -> object:
+def field_value(kind: type[Order] | type[Award], name: str, word: bytes) -> object:
+    """Return what a word holds of a struct's field.
+
+    Raises:
+        ValueError: it has more bytes than the field.
+    """
     field = kind.model_fields[name]
     size = next((rule.max_length for rule in field.metadata if isinstance(rule, MaxLen)), None)
     if size is None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import structlog
@@ -25,7 +25,7 @@ from node.chain.client import ChainClient
 from node.chain.clock import ChainClock
 from node.chain.endpoints import Endpoints
 from node.chain.follower import WINDOW, Follower, Undone
-from node.chain.records import Call, Log, Receipt, hex_of, parse_bytes
+from node.chain.records import Call, Json, Log, Receipt, hex_of, parse_bytes
 from node.chain.rpc import RpcClient
 from node.chain.store import Block, TransactionStore
 from node.chain.transactions import SendingPolicy, TransactionSender
@@ -223,23 +223,37 @@ class ChainView:
                 found.append((each, event))
         return found
 
-    async def settlement_of(self, order_hash: bytes, transaction_hash: bytes) -> tuple[Settlement, int]:
-        """Return (settlement of the order, block number) of a settling transaction.
+    async def settlements_in(self, transaction_hash: bytes) -> tuple[tuple[Settlement, ...], int]:
+        """Return (what a transaction claims to settle, its block number): of an order perhaps more than is true.
 
         Raises:
-            RpcMalformedError: the transaction is unknown, or does not settle the order.
+            RpcMalformedError: the transaction is unknown.
+            RpcRefusedError: it called another contract, which called the Escrow, and the RPC gives no traces.
         """
         found = await self.client.rpc.call("eth_getTransactionByHash", hex_of(transaction_hash))
         if not isinstance(found, dict) or found.get("blockNumber") is None:
             raise RpcMalformedError("The RPC does not know the settling transaction.")
-        try:
-            settlements = decode_settlements(self.network, parse_bytes(found.get("input"), "call data"))
-        except ValueError as error:
-            raise RpcMalformedError(f"The transaction cannot be read: {error}.") from None
-        for settlement in settlements:
-            if settlement.award.order_hash == order_hash:
-                return settlement, int(found["blockNumber"], 16)
-        raise RpcMalformedError("The transaction settles other orders.")
+        calls = [found]
+        if not _is_to(found, self.network.escrow):
+            tracer: Json = {"tracer": "callTracer"}
+            calls = _calls_in(await self.client.rpc.call("debug_traceTransaction", hex_of(transaction_hash), tracer))
+        settlements: list[Settlement] = []
+        for call in calls:
+            if _is_to(call, self.network.escrow):
+                with suppress(ValueError):  # a call that settles nothing
+                    settlements += decode_settlements(self.network, parse_bytes(call.get("input"), "call data"))
+        return tuple(settlements), int(found["blockNumber"], 16)
+
+    async def statement_of(self, order_hash: bytes) -> bytes:
+        """Return the first 31 bytes of the hash of the statement that the Escrow has paid for.
+
+        Raises:
+            RpcMalformedError: it has paid for none.
+        """
+        state = bindings.decode_state(await self._read(bindings.state_of(order_hash)))
+        if state.status is not Status.SETTLED:
+            raise RpcMalformedError("The RPC's chain does not know the order as settled.")
+        return state.content
 
     async def _read(self, data: bytes) -> bytes:
         return await self.client.call(self.network.escrow, data)
@@ -379,6 +393,23 @@ class ChainView:
             heard(
                 ChainLocked(now, order_hash, lock.award_hash, award.prover, award.promise_at, award.price)
             )
+
+
+def _is_to(call: dict[str, Json], contract: bytes) -> bool:
+    return str(call.get("to")).lower() == hex_of(contract)
+
+
+def _calls_in(trace: Json) -> list[dict[str, Json]]:
+    """All calls of a trace, in any order."""
+    found: list[dict[str, Json]] = []
+    waiting = [trace]
+    while waiting:
+        call = waiting.pop()
+        if isinstance(call, dict):
+            found.append(call)
+            inner = call.get("calls")
+            waiting += inner if isinstance(inner, list) else []
+    return found
 
 
 class _NoBlocks:

@@ -297,7 +297,7 @@ async def _assemble(
         endpoint=endpoint,
         chain=chain,
         transactions=Transactions(chain),
-        receipts=ReceiptStore(folder.receipts, chain),
+        receipts=ReceiptStore(folder.receipts, chain, account),
         bundles=bundles,
         vault=Vault(folder.vault),
         workers=workers,

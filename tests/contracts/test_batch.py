@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from simulated_programs import SimulatedProgram
 
 from contracts import bindings, packing
-from contracts.abi import call_data
+from contracts.abi import artifact, call_data
 from contracts.bisection import find_good
 from contracts.calldata import decode_settlements
 from contracts.events import Settled, Skipped
@@ -296,6 +296,14 @@ NETWORK = Network(chain_id=1, escrow=b"\x01" * 20)
 def test_hostile_batches_are_read_or_refused(data: bytes) -> None:
     try:
         packing.unpack(NETWORK, data)
+    except ValueError:
+        return
+
+
+@given(st.sampled_from(("settle", "settleVoided", "settleBatch")), st.binary(max_size=2_000))
+def test_hostile_call_data_is_read_or_refused(function: str, body: bytes) -> None:
+    try:
+        decode_settlements(NETWORK, artifact("Escrow").functions[function].selector + body)
     except ValueError:
         return
 
