@@ -22,13 +22,18 @@ DIRECTORY = keccak256(b"\xff" + FACTORY + DEFAULT_SALT + keccak256(CREATION[32:]
 
 def announce(escrow: bytes, addresses: Sequence[str]) -> bytes:
     """Call data of `announce`: as many of the addresses, in their order, as an announcement holds."""
+    return call_data("PeerDirectory", "announce", escrow, announcement(addresses))
+
+
+def announcement(addresses: Sequence[str]) -> bytes:
+    """What `announce` says: as many of the addresses, in their order, as an announcement holds."""
     text = b""
     for address in addresses[:MAX_ADDRESSES]:
         longer = text + (b"\n" if text else b"") + address.encode()
         if len(longer) > MAX_BYTES:
             break
         text = longer
-    return call_data("PeerDirectory", "announce", escrow, text)
+    return text
 
 
 def addresses_in(announced: bytes) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import random
 import structlog
 import trio
 
-from contracts.directory import addresses_in
+from contracts.directory import addresses_in, announcement
 from contracts.events import Announced
 from node.chain_view import ChainView
 from node.net import Transport
@@ -96,9 +96,10 @@ class ChainDirectory:
     async def _announce(self) -> None:
         addresses = [address for address in self._transport.addresses if host_in(address)]
         said, transaction = self._last.get(self._chain.account_address, (b"", bytes(32)))
-        if not addresses or addresses_in(said) == tuple(addresses):
+        wanted = announcement(addresses)  # as far as it fits, or what does not would be missed, and paid for, each time
+        if not wanted or said == wanted:
             return
         # The key names the word that this one replaces, so that a node which dies in between sends it once.
-        key = "directory-" + keccak256(transaction + "\n".join(addresses).encode()).hex()
+        key = "directory-" + keccak256(transaction + wanted).hex()
         await self._chain.announce(addresses, key)
         log.info("announced in the chain's directory", addresses=addresses)
