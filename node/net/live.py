@@ -146,16 +146,24 @@ async def run_host(owner: Owner, gate: StreamGate, task_status: TaskStatus[None]
             raise failure from None
         raise
     finally:
-        await _stop_listening(host)
+        await _let_go(host)
 
 
-async def _stop_listening(host: Host) -> None:
-    """A host that dies leaves its listener behind: by SO_REUSEPORT it would take a share of the next one's peers."""
+async def _let_go(host: Host) -> None:
+    """Close what a host that ends leaves behind.
+
+    By SO_REUSEPORT its listener would take a share of the next one's peers, and the peers at the other end of a
+    connection would take it for alive until their pings fail.
+    """
     deadline = trio.current_time() + HANG_UP_DEADLINE
     with trio.CancelScope(shield=True, deadline=deadline):
         for listener in list(host.swarm.listeners.values()):
             with contextlib.suppress(Exception):
                 await listener.close()
+        muxers = [cast(SafeYamux, one.muxed_conn) for several in host.swarm.connections.values() for one in several]
+        for muxer in muxers:
+            with contextlib.suppress(Exception):
+                await muxer.secured_conn.close()
 
 
 async def _live(
