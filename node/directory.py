@@ -94,7 +94,7 @@ class ChainDirectory:
                 self._transport.book.learn(peer, address, Origin.CHAIN)
 
     async def _announce(self) -> None:
-        addresses = [address for address in self._transport.addresses if host_in(address)]
+        addresses = [address for address in self._transport.lasting_addresses if host_in(address)]
         said, transaction = self._last.get(self._chain.account_address, (b"", bytes(32)))
         wanted = announcement(addresses)  # as far as it fits, or what does not would be missed, and paid for, each time
         if not wanted or said == wanted:

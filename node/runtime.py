@@ -31,6 +31,7 @@ from node.greeting import Greeter, Profile
 from node.journal import Journal
 from node.net import Limits, Transport, load_or_create
 from node.net.identity import fresh
+from node.net.limits import Rate, RelayLimits
 from node.net.peerstore import PEER_FILE
 from node.order_gossip import OrderGossip
 from node.receipt_store import ReceiptStore
@@ -276,11 +277,13 @@ async def _assemble(
         identity,
         settings.listen,
         settings.bootstrap,
-        limits=Limits(exempt_networks=settings.subnet_exempt),
+        limits=_limits(settings),
         network_tag=f"{network.chain_id}/{network.escrow.hex()}",
         announce=settings.announce,
         address_file=folder.path / "addresses",
         peer_file=folder.path / PEER_FILE,
+        relays=settings.relay.through,
+        serves_as_relay=settings.relay.serve,
     )
     endpoint = MarketEndpoint(network, transport)
     bundles = BundleStore(
@@ -337,6 +340,17 @@ async def _assemble(
     nursery.start_soon(context.storage.watch)
     nursery.start_soon(keep_status, folder, transport, shells, context.storage, chain)
     return node
+
+
+def _limits(settings: Settings) -> Limits:
+    relay = RelayLimits(
+        reservations=settings.relay.reservations,
+        circuits=settings.relay.circuits,
+        circuit_bytes=settings.relay.circuit_bytes,
+        circuit_seconds=settings.relay.circuit_seconds,
+        bandwidth=Rate(settings.relay.bytes_per_second, 2 * settings.relay.bytes_per_second),
+    )
+    return Limits(exempt_networks=settings.subnet_exempt, relay=relay)
 
 
 def tariff_of(settings: Settings) -> Tariff:

@@ -19,6 +19,9 @@ from protocol.scalars import MAX_AMOUNT
 
 Role = Literal["client", "prover", "verifier", "publisher"]
 NetworkName = Literal["devnet", "custom"]
+RELAY_ADDRESS = r"/(ip4|ip6|dns|dns4|dns6)/[^/\s]+/tcp/[0-9]{1,5}/p2p/[1-9A-HJ-NP-Za-km-z]{32,128}"
+LONGEST_RELAY_ADDRESS = 180
+"""Characters; with the own peer id behind it an address still fits into a message."""
 
 
 def _integer(value: Any) -> Any:
@@ -175,6 +178,40 @@ class VerifierSettings(Section):
     )
 
 
+class RelaySettings(Section):
+    """Connections that other nodes carry for this one, or this one for others."""
+
+    through: Annotated[tuple[str, ...], BeforeValidator(_list), Field(max_length=4)] = Field(
+        default=(),
+        description="Relays through which a node behind a NAT is reached: full multiaddresses, ending in /p2p/<id>.",
+    )
+    serve: bool = Field(
+        default=False, description="true: carry connections to nodes behind a NAT that reserve here, at your cost."
+    )
+    reservations: Annotated[WholeNumber, Field(ge=1, le=1_024)] = Field(
+        default=64, description="Nodes that may have a reservation here at the same time."
+    )
+    circuits: Annotated[WholeNumber, Field(ge=1, le=1_024)] = Field(
+        default=64, description="Connections carried at the same time."
+    )
+    circuit_bytes: Annotated[WholeNumber, Field(ge=1 << 16, lt=2**63)] = Field(
+        default=256 << 20, description="Bytes that one carried connection may pass; then it ends."
+    )
+    circuit_seconds: Annotated[WholeNumber, Field(ge=60, le=604_800)] = Field(
+        default=3_600, description="How long one connection is carried, in seconds; then it ends."
+    )
+    bytes_per_second: Annotated[WholeNumber, Field(ge=1 << 20, lt=2**63)] = Field(
+        default=8 << 20, description="Bytes a second of all carried connections together."
+    )
+
+    @field_validator("through")
+    @classmethod
+    def _full_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not re.fullmatch(RELAY_ADDRESS, part) or len(part) > LONGEST_RELAY_ADDRESS for part in value):
+            raise ValueError("must be full addresses such as /ip4/198.51.100.7/tcp/4001/p2p/16Uiu2...")
+        return value
+
+
 class Settings(Section):
     """All settings of a node, after flags, environment, config.toml and defaults are merged."""
 
@@ -243,6 +280,7 @@ class Settings(Section):
     prover: ProverSettings = ProverSettings()
     client: ClientSettings = ClientSettings()
     verifier: VerifierSettings = VerifierSettings()
+    relay: RelaySettings = RelaySettings()
 
     @property
     def rpc_endpoints(self) -> tuple[str, ...]:

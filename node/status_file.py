@@ -58,6 +58,8 @@ def _snapshot(transport: Transport, shells: Shells, storage: Storage) -> dict[st
         "threads": threading.active_count(),
         "peers_known": len(peers),
         "peers_connected": sum(1 for peer in peers if peer.connected),
+        "peers_by_relay": sum(1 for peer in peers if peer.relay is not None),
+        "carried_for_others": transport.relay.circuits if transport.relay is not None else 0,
         "jobs": {shell.role: Counter(str(job.phase) for job in shell.state.jobs.values()) for shell in shells},
         "unexpected_events": sum(shell.unexpected for shell in shells),
         "storage": {"free_bytes": storage.free_bytes, "halted": storage.halted},

@@ -119,7 +119,10 @@ def status(context: typer.Context) -> None:
     if found is None:
         raise ConfigError("No node has run on this data folder.", remedy="Start one, or choose another --data-dir.")
     age = int(time.time()) - int(found["at"])
-    session.output.say(f"Process {found['pid']}, {age} s ago: {found['peers_connected']} peers connected.")
+    by_relay = f", {found['peers_by_relay']} of them by a relay" if found.get("peers_by_relay") else ""
+    session.output.say(f"Process {found['pid']}, {age} s ago: {found['peers_connected']} peers connected{by_relay}.")
+    if found.get("carried_for_others"):
+        session.output.say(f"{found['carried_for_others']} connections carried for others.")
     if found["storage"]["halted"]:
         session.output.say(f"Nothing new is promised: {found['storage']['halted']}.")
     for role, phases in found["jobs"].items():

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who may connect: bounds on inbound connections by subnet, by peer and in all, before and after the handshake.
 
+All who come by one relay count as one subnet, whatever is exempt: their own addresses are not known.
+
 Policies when a bound is reached: a handshake that is one too many ends the oldest one of the busiest subnet; a
 stranger that would be one too many is turned away (the newest goes); a peer's own surplus connection ends its
 oldest; a reserved peer (configured, from the chain's directory, or with a good record) takes the place of the
@@ -18,13 +20,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import multiaddr  # type: ignore[import-untyped]
 import structlog
 import trio
-from libp2p.abc import INetConn
+from libp2p.abc import INetConn, INetStream
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.swarm import Swarm
 
+from node.net.circuits import carried
 from node.net.limits import Limits, TokenBucket
 from node.net.subnets import parse_networks, subnet_of
 
@@ -32,6 +36,7 @@ log = structlog.get_logger("proofmesh.net")
 
 CLOSE_DEADLINE = 1.0
 LOOK_SECONDS = 10.0
+ANY = multiaddr.Multiaddr("/ip4/0.0.0.0/tcp/0")
 
 
 @dataclass
@@ -49,6 +54,7 @@ class Guest:
     host: str
     subnet: str | None
     connection: INetConn = field(repr=False)
+    relay: str | None = None
 
 
 class Door:
@@ -62,6 +68,7 @@ class Door:
         self._handshakes: dict[trio.CancelScope, str | None] = {}  # in the order of their beginning
         self._guests: dict[Guest, None] = {}  # in the order of their arrival
         self._scopes: set[trio.CancelScope] = set()
+        self._swarm: Swarm | None = None
         self.counters: Counter[str] = Counter()
 
     @property
@@ -70,8 +77,12 @@ class Door:
         return len(self._guests)
 
     def host_of(self, peer: str) -> str | None:
-        """Return the address from which a peer is connected to us."""
-        return next((guest.host for guest in self._guests if guest.peer == peer), None)
+        """Return the address from which a peer is connected to us; none of a peer that came by a relay."""
+        return next((guest.host for guest in self._guests if guest.peer == peer and guest.relay is None), None)
+
+    def relays_of(self, peer: str) -> frozenset[str]:
+        """Return the relays by which a peer is connected to us."""
+        return frozenset(guest.relay for guest in self._guests if guest.peer == peer and guest.relay is not None)
 
     def install(self, swarm: Swarm) -> None:
         """Let every inbound connection of a swarm through this door; what an earlier host held is gone."""
@@ -79,15 +90,17 @@ class Door:
         self._subnets = OrderedDict((name, _Subnet(known.arrivals)) for name, known in self._subnets.items())
 
         async def handle(stream: Any, listening_on: Any) -> None:
-            with trio.CancelScope() as scope:
-                self._scopes.add(scope)
-                try:
-                    await self._receive(swarm, stream, listening_on)
-                finally:
-                    self._scopes.discard(scope)
+            host = (stream.get_remote_address() or ("", 0))[0]
+            await self._receive(swarm, RawConnection(stream, False), host, subnet_of(host, self._exempt))
 
+        self._swarm = swarm
         patched: Any = swarm
         patched._handle_inbound_connection = handle
+
+    async def receive_circuit(self, stream: INetStream, relay: str) -> None:
+        """Let a peer in whom a relay brings on a stream, and return when the connection ended."""
+        assert self._swarm is not None  # a stream comes from a host
+        await self._receive(self._swarm, carried(stream, relay, initiator=False), "", f"relay {relay}", relay)
 
     def close(self) -> None:
         """The host ends: let go of every connection, for the library may not come to it."""
@@ -104,25 +117,35 @@ class Door:
             assert subnet is not None
             self._subnet(subnet).arrivals.owe(now, self._limits.subnet_ban_cost)
 
-    async def _receive(self, swarm: Swarm, stream: Any, listening_on: Any) -> None:
-        host = (stream.get_remote_address() or ("", 0))[0]
-        subnet = subnet_of(host, self._exempt)
+    async def _receive(
+        self, swarm: Swarm, raw: RawConnection, host: str, subnet: str | None, relay: str | None = None
+    ) -> None:
+        """Decide about a connection; whoever called closes what was turned away."""
         reason = self._reason_against(subnet, trio.current_time())
         if reason is not None:
             self._turn_away(reason, host)
-            return  # the listener closes what its handler leaves
-        connection: INetConn | None = None
-        with self._handshaking(subnet):
-            connection = await _upgraded(swarm, stream, listening_on)
-        if connection is None:
-            self.counters["handshake_failed"] += 1
             return
-        guest = Guest(str(connection.muxed_conn.peer_id), host, subnet, connection)
+        with trio.CancelScope() as scope:
+            self._scopes.add(scope)
+            try:
+                connection: INetConn | None = None
+                with self._handshaking(subnet):
+                    connection = await _upgraded(swarm, raw)
+                if connection is None:
+                    self.counters["handshake_failed"] += 1
+                    return
+                await self._seat_while_open(
+                    Guest(str(connection.muxed_conn.peer_id), host, subnet, connection, relay)
+                )
+            finally:
+                self._scopes.discard(scope)
+
+    async def _seat_while_open(self, guest: Guest) -> None:
         with self._seat(guest) as seated:
             if seated:
-                await _end_of(connection)
+                await _end_of(guest.connection)
         if not seated:
-            await _close(connection)
+            await _close(guest.connection)
 
     def _reason_against(self, subnet: str | None, now: float) -> str | None:
         """Say why no handshake is begun, None if one is."""
@@ -211,11 +234,10 @@ class Door:
         return known
 
 
-async def _upgraded(swarm: Swarm, stream: Any, listening_on: Any) -> INetConn | None:
+async def _upgraded(swarm: Swarm, raw: RawConnection) -> INetConn | None:
     """Return the connection once Noise and Yamux are agreed, None if they are not."""
-    raw = RawConnection(stream, False)
     try:
-        muxed = await swarm.upgrade_inbound_raw_conn(raw, listening_on)
+        muxed = await swarm.upgrade_inbound_raw_conn(raw, ANY)  # the address is for the library's log alone
     except Exception as error:  # the library raises many kinds
         log.debug("handshake failed", error=type(error).__name__)
         with contextlib.suppress(Exception):

@@ -19,6 +19,7 @@ from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 
+from node.net.circuits import circuit_in
 from node.net.door import Door
 from node.net.gossip import GossipGate
 from node.net.hardening import NoAutoConnector, SafePubsub, SafeYamux, StreamGate, guard, install
@@ -96,8 +97,9 @@ def parse_address(address: str) -> PeerInfo:
     """Return peer id and transport address (none for a bare /p2p/<id>) of a multiaddr that ends in /p2p/.
 
     Raises:
-        AddressError: it is something else.
+        AddressError: it is something else, or the address of a circuit in another form than circuits.py takes.
     """
+    circuit_in(address)
     try:
         info = info_from_p2p_addr(multiaddr.Multiaddr(address))
     except Exception as error:

@@ -19,6 +19,24 @@ class Rate:
 
 
 @dataclass(frozen=True)
+class RelayLimits:
+    """What a node carries for others if its operator lets it; what is over a bound is refused."""
+
+    reservations: int = 64
+    reservations_per_subnet: int = 8  # of the reserving peers
+    reservation_seconds: float = 1800.0
+    circuits: int = 64  # at the same time
+    circuits_per_reservation: int = 16
+    circuits_per_peer: int = 8  # that one peer asked for
+    circuits_per_subnet: int = 16  # that the peers of one subnet asked for
+    circuit_bytes: int = 256 * 2**20  # both directions together; then the circuit ends
+    circuit_seconds: float = 3600.0
+    idle_seconds: float = 60.0  # without a byte in one direction; who is alive pings every 10 s
+    bandwidth: Rate = Rate(per_second=8 * 2**20, burst=16 * 2**20)  # bytes of all circuits together
+    requests: Rate = Rate(per_second=0.5, burst=20)  # of one peer, and of one subnet
+
+
+@dataclass(frozen=True)
 class Limits:
     """Bounds per node and per peer; seconds, bytes, counts."""
 
@@ -32,6 +50,7 @@ class Limits:
     outbound_per_subnet: int = 4  # of learned peers
     exempt_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")  # bounds by subnet do not apply to these
     tracked_subnets: int = 4096
+    relays: int = 4  # at which a node holds reservations
     dials: int = 16  # at the same time
     inbound_streams_per_peer: int = 128
     unread_bytes_per_connection: int = 48 * 1024 * 1024
@@ -56,6 +75,9 @@ class Limits:
     ping_interval: float = 10.0
     ping_timeout: float = 8.0
     ping_failures: int = 2
+    relay_timeout: float = 5.0  # for each message to or from a relay
+    reserve_first: float = 1.0  # after a relay refused or failed; doubles
+    reserve_longest: float = 60.0
     restart_first: float = 0.1
     restart_longest: float = 10.0
 
@@ -63,6 +85,8 @@ class Limits:
     ban_first: float = 60.0  # doubles with each ban
     ban_longest: float = 3600.0
     forgiveness_per_second: float = 0.2
+
+    relay: RelayLimits = RelayLimits()
 
 
 @dataclass

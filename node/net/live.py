@@ -20,6 +20,7 @@ from libp2p.peer.id import ID
 from libp2p.rcmgr import Direction
 from libp2p.tools.anyio_service import background_trio_service
 
+from node.net.circuits import relay_under
 from node.net.door import Door
 from node.net.gossip import GossipGate
 from node.net.hardening import SafePubsub, SafeYamux, StreamGate
@@ -102,6 +103,12 @@ class LiveHost:
             if any(not c.is_closed and cast(SwarmConn, c).direction is Direction.OUTBOUND for c in conns)
         )
 
+    def relay_of(self, peer: str) -> str | None:
+        """The relay by which a connected peer is reached, None if it is connected directly or not at all."""
+        open_ones = [c for c in self.host.swarm.get_connections(ID.from_base58(peer)) if not c.is_closed]
+        relays = [relay_under(c.muxed_conn) for c in open_ones]
+        return relays[0] if relays and None not in relays else None
+
     def hang_up_soon(self, peer: str) -> None:
         self.nursery.start_soon(self.hang_up, peer)
 
@@ -161,7 +168,7 @@ async def _let_go(host: Host) -> None:
             with contextlib.suppress(Exception):
                 await listener.close()
         muxers = [cast(SafeYamux, one.muxed_conn) for several in host.swarm.connections.values() for one in several]
-        for muxer in muxers:
+        for muxer in sorted(muxers, key=lambda muxer: relay_under(muxer) is not None):  # sockets first
             with contextlib.suppress(Exception):
                 await muxer.secured_conn.close()
 

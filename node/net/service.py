@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
 
 import structlog
 import trio
 from google.protobuf.message import DecodeError
 from libp2p.abc import INetStream
 from libp2p.custom_types import TProtocol
-from libp2p.network.exceptions import SwarmException
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 
 from node.net.channel import Channel, client_errors
+from node.net.circuits import HOP, STOP, CircuitAddress, circuit_in
+from node.net.dialling import Dialler, names_of, open_stream
 from node.net.door import Door
 from node.net.gossip import GossipGate, Sink, Validator
 from node.net.hardening import GARBAGE_WEIGHT, STREAM_FLOOD_WEIGHT, StreamGate, reset_quietly
@@ -37,6 +37,8 @@ from node.net.listening import check_free, dialable, write_addresses
 from node.net.live import PING, PING_BYTES, LiveHost, run_host
 from node.net.peerbook import Origin, PeerBook
 from node.net.peerstore import PeerMemory
+from node.net.relay import Relay
+from node.net.reservations import Reservations
 from node.net.serving import Handler, StreamHandler, answering, serving
 from node.net.standing import Standings
 from node.net.subnets import host_in, is_public
@@ -46,8 +48,6 @@ from protocol.errors import (
     ListenError,
     NetworkError,
     PeerBannedError,
-    PeerRefusedError,
-    PeerTimeoutError,
     PeerUnreachableError,
     TransportDownError,
 )
@@ -63,7 +63,7 @@ HEARSAY_WEIGHT = 5.0
 
 @dataclass(frozen=True)
 class PeerSnapshot:
-    """What the node knows of one peer at this moment; `round_trip` in seconds."""
+    """What the node knows of one peer at this moment; `round_trip` in seconds; `relay`: it is reached by one alone."""
 
     peer: str
     address: str | None
@@ -72,6 +72,7 @@ class PeerSnapshot:
     score: float
     banned: bool
     round_trip: float | None
+    relay: str | None
 
 
 class Transport(StreamGate):
@@ -86,6 +87,8 @@ class Transport(StreamGate):
         announce: addresses to tell others instead of those listened on (behind a NAT).
         address_file: where to write the full addresses once listening.
         peer_file: where peers and bans are kept across restarts.
+        relays: full addresses of peers that carry connections to this node, which cannot be dialled.
+        serves_as_relay: carry connections for others.
     """
 
     def __init__(
@@ -99,6 +102,8 @@ class Transport(StreamGate):
         announce: Sequence[str] = (),
         address_file: Path | None = None,
         peer_file: Path | None = None,
+        relays: Sequence[str] = (),
+        serves_as_relay: bool = False,
     ) -> None:
         tag = network_tag.encode() if isinstance(network_tag, str) else network_tag
         self._tag = sha256(tag).hexdigest()[:16]
@@ -118,13 +123,19 @@ class Transport(StreamGate):
         self.round_trips: dict[str, float] = {}
         self.trusted: set[str] = set()  # peers that may take a stranger's place; the owner says who
         self._handlers: dict[str, Callable[[INetStream], Awaitable[None]]] = {}
-        self._dialling: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
+        self._dialler = Dialler(self)
         self._live: LiveHost | None = None
         self._up = trio.Event()
         self._nursery: trio.Nursery | None = None
-        for address in bootstrap:
+        for address in (*bootstrap, *relays):
             info = self._parse(address)
             self.book.learn(str(info.peer_id), address, Origin.CONFIGURED)
+        self.reservations = Reservations(self, [self._at_relay(relay) for relay in relays[: limits.relays]])
+        self.relay = Relay(self) if serves_as_relay else None
+        if relays:
+            self._handlers[STOP] = self.reservations.accept
+        if self.relay is not None:
+            self._handlers[HOP] = self.relay.serve
         self.add_handler(PING, _pong, max_request=PING_BYTES, timeout=DEFAULT_TIMEOUT)
 
     # --- life ----------------------------------------------------------------------------
@@ -133,11 +144,20 @@ class Transport(StreamGate):
     def addresses(self) -> tuple[str, ...]:
         """Full addresses at which this node can be reached, once it listens.
 
-        A node that listens on nothing names its id alone: it is reached over the connections that it opened.
+        Those at its relays, while it holds a reservation there, go before those listened on: who names relays
+        cannot be dialled. A node that has neither names its id alone: it is reached over the connections that it
+        opened.
         """
-        if self._announce or self._addresses or self._listen:
-            return self._announce or self._addresses
-        return (f"/p2p/{self.peer_id}",)
+        return self._reachable_at(self.reservations.addresses)
+
+    @property
+    def lasting_addresses(self) -> tuple[str, ...]:
+        """As `addresses`, with all relays, also one where there is no reservation just now."""
+        return self._reachable_at(self.reservations.all_addresses)
+
+    def _reachable_at(self, circuits: tuple[str, ...]) -> tuple[str, ...]:
+        found = (*self._announce, *circuits) if self._announce else (*circuits, *self._addresses)
+        return found if found or self._listen else (f"/p2p/{self.peer_id}",)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Transport]:
@@ -167,6 +187,7 @@ class Transport(StreamGate):
                 if self._memory is not None:
                     self._memory.recall(self.peer_id, trio.current_time())
                     nursery.start_soon(self._memory.keep_regularly, self.connected)
+                nursery.start_soon(self.reservations.keep)
                 try:
                     await self._supervise(task_status)
                 except ListenError as error:
@@ -189,7 +210,7 @@ class Transport(StreamGate):
                 log.warning("cannot listen again yet", error=str(error))
             except Exception as error:  # the host died: whatever the library raised, start another
                 self.counters["host_restarts"] += 1
-                log.error("network host died; restarting", errors=_names(error), wait_seconds=wait)
+                log.error("network host died; restarting", errors=names_of(error), wait_seconds=wait)
             if trio.current_time() - began > self.limits.restart_longest:
                 wait = self.limits.restart_first
             await trio.sleep(wait)
@@ -200,11 +221,15 @@ class Transport(StreamGate):
         if not self._addresses:
             self._listen = tuple(listening)
         self._addresses = tuple(f"{address}/p2p/{self.peer_id}" for address in dialable(listening))
-        if self._address_file is not None:
-            write_addresses(self._address_file, self.addresses)
+        self.addresses_changed()
         self._live = live
         self._up.set()
         log.info("listening for peers", addresses=list(self.addresses))
+
+    def addresses_changed(self) -> None:
+        """Say anew where this node is reachable."""
+        if self._address_file is not None:
+            write_addresses(self._address_file, self.addresses)
 
     def went_down(self) -> None:
         """The host stops or died (called by live.py)."""
@@ -282,8 +307,8 @@ class Transport(StreamGate):
             stream: INetStream | None = None
             try:
                 with trio.fail_after(timeout):
-                    await self._dial(live, info)
-                    stream = await self._open(live, info.peer_id, protocol)
+                    await self._dialler.dial(live, info)
+                    stream = await open_stream(live, info.peer_id, self._protocol(protocol))
                 yield Channel(name, stream, timeout)
             finally:
                 live.scopes.discard(scope)
@@ -292,38 +317,13 @@ class Transport(StreamGate):
         if scope.cancelled_caught:
             raise PeerUnreachableError(f"The connection to {name} ended: this node's network restarts.")
 
-    async def _dial(self, live: LiveHost, info: PeerInfo) -> None:
-        # One dial a peer: several at once would be several connections, and end each other's at its door.
-        lock = self._dialling.setdefault(str(info.peer_id), trio.Lock())
-        async with lock:
-            await self._dial_alone(live, info)
+    async def open_raw(self, peer: str, protocol: str) -> INetStream:
+        """Open a stream to a connected peer on a protocol of libp2p, whose name carries no network.
 
-    async def _dial_alone(self, live: LiveHost, info: PeerInfo) -> None:
-        name = str(info.peer_id)
-        if name in live.connected():
-            return
-        if not info.addrs and (known := self.book.address_of(name)) is not None:
-            info = self._parse(known)
-        if not info.addrs:
-            raise PeerUnreachableError(f"Peer {name} is not connected and its address is unknown.")
-        # Addresses of an earlier run of the peer would be dialled too, and each of them waited for.
-        live.host.libp2p.get_peerstore().clear_addrs(info.peer_id)
-        live.host.swarm._negative_peer_cache.evict(name)  # or a failed dial blocks all others for 60 s
-        try:
-            with trio.fail_after(self.limits.dial_timeout):
-                await live.host.libp2p.connect(info)
-        except trio.TooSlowError:
-            raise PeerTimeoutError(f"Peer {name} did not answer the dial in time.") from None
-        except Exception as error:  # the library raises many kinds
-            raise PeerUnreachableError(f"Cannot connect to {name} ({_names(error)}).") from None
-
-    async def _open(self, live: LiveHost, peer_id: ID, protocol: str) -> INetStream:
-        try:
-            return await live.host.libp2p.new_stream(peer_id, [TProtocol(self._protocol(protocol))])
-        except SwarmException:
-            raise PeerUnreachableError(f"The connection to {peer_id} was lost.") from None
-        except Exception as error:  # not negotiated, reset, or lost in between
-            raise PeerRefusedError(f"Peer {peer_id} did not open {protocol} ({_names(error)}).") from None
+        Raises:
+            PeerUnreachableError, PeerRefusedError, TransportDownError.
+        """
+        return await open_stream(await self._wait_live(0), ID.from_base58(peer), protocol)
 
     # --- gossip --------------------------------------------------------------------------
 
@@ -356,7 +356,7 @@ class Transport(StreamGate):
         try:
             await live.pubsub.publish(name, data)
         except Exception as error:  # the host dies under it
-            raise TransportDownError(f"The message was not published ({_names(error)}).") from None
+            raise TransportDownError(f"The message was not published ({names_of(error)}).") from None
         return len(live.pubsub.peer_topics.get(name, ()))
 
     # --- peers ---------------------------------------------------------------------------
@@ -369,14 +369,14 @@ class Transport(StreamGate):
         if self.standings.of(peer).banned(trio.current_time()):
             raise PeerBannedError(f"Peer {peer} is banned for now.")
         with client_errors(peer, "connect"), trio.fail_after(timeout):
-            await self._dial(live, info)
+            await self._dialler.dial(live, info)
         self.book.learn(peer, address, Origin.MET, proven=True)
         return peer
 
     async def redial(self, live: LiveHost, peer: str, address: str) -> None:
         """One attempt of the dial loop (live.py)."""
         try:
-            await self._dial(live, self._parse(address))
+            await self._dialler.dial(live, self._parse(address))
         except NetworkError as error:
             self.book.failed(peer, trio.current_time(), random.random())
             log.debug("dial failed", peer=peer, code=error.code)
@@ -384,20 +384,33 @@ class Transport(StreamGate):
             self.book.reached(peer, address)
 
     def introduced(self, peer: str, address: str) -> None:
-        """A connected peer says where it can be reached; proven if that is the host it comes from."""
-        if address.endswith(f"/p2p/{peer}") and (host := host_in(address)):
+        """A connected peer says where it can be reached; proven if that is the host, or the relay, it comes from.
+
+        At a relay is where another peer is, so its address is hearsay.
+        """
+        if not address.endswith(f"/p2p/{peer}") or not (host := host_in(address)):
+            return
+        try:
+            circuit = circuit_in(address)
+        except AddressError:
+            return
+        if circuit is None:
             self.book.learn(peer, address, Origin.MET, proven=self.door.host_of(peer) == host)
+        elif self._plausible(address, peer):
+            ours = circuit.relay == self.peer_id and self.relay is not None and self.relay.holds(peer)
+            self.book.learn(peer, address, Origin.MET, proven=ours or circuit.relay in self.door.relays_of(peer))
 
     def hear_of(self, address: str, source: str) -> None:
         """A connected peer speaks of another one: worth a dial, if there is room."""
         stranger = address.rsplit("/p2p/", 1)[-1]
-        if stranger in (self.peer_id, source) or stranger in self.book or not self._plausible(address, source):
+        if stranger in (self.peer_id, source) or stranger in self.book:
             return
         try:
             parse_address(address)
         except AddressError:
             self.penalise(source, "hearsay that is no address", HEARSAY_WEIGHT)
-        else:
+            return
+        if self._plausible(address, source):
             self.book.learn(stranger, address, Origin.HEARSAY, source=source)
 
     def peers_to_share(self, count: int) -> tuple[str, ...]:
@@ -407,12 +420,21 @@ class Transport(StreamGate):
         return tuple(random.sample(found, min(count, len(found))))
 
     def _plausible(self, address: str, source: str) -> bool:
-        """A stranger's word sends nobody into the network behind this node."""
+        """A stranger's word sends nobody into the network behind this node; who comes by a relay is one there."""
         host = host_in(address)
         if not host:
             return False
+        circuit = circuit_in(address)
+        if circuit is not None and self._knows(circuit):
+            return True
+        if self._live is not None and self._live.relay_of(source) is not None:
+            return is_public(host)
         known = self.door.host_of(source) or host_in(self.book.address_of(source) or "")
         return is_public(host) or not is_public(known)
+
+    def _knows(self, circuit: CircuitAddress) -> bool:
+        """Whether a circuit leads to no address that this node does not know already."""
+        return circuit.relay == self.peer_id or self.book.address_of(circuit.relay) == circuit.relay_address
 
     def _reserved(self, peer: str) -> bool:
         """Whether a peer may take a stranger's place: the operator, the chain or our own record vouch for it."""
@@ -437,6 +459,7 @@ class Transport(StreamGate):
                 score=self.standings.of(peer).score_at(now),
                 banned=self.standings.of(peer).banned(now),
                 round_trip=self.round_trips.get(peer),
+                relay=self._live.relay_of(peer) if self._live is not None else None,
             )
             for peer in sorted(connected | contacts.keys() | self.standings.blamed(now))
         )
@@ -488,6 +511,11 @@ class Transport(StreamGate):
             raise AddressError("This is the node's own address.", remedy="Name another peer.")
         return info
 
+    def _at_relay(self, relay: str) -> CircuitAddress:
+        found = circuit_in(f"{relay}/p2p-circuit/p2p/{self.peer_id}")
+        assert found is not None  # it says p2p-circuit
+        return found
+
     def _resolve(self, peer: str) -> PeerInfo:
         if peer.startswith("/"):
             return self._parse(peer)
@@ -503,10 +531,3 @@ async def _pong(peer: str, payload: bytes) -> bytes:
 
 def _short(peer: str) -> str:
     return peer.rsplit("/", 1)[-1]
-
-
-def _names(error: BaseException) -> str:
-    """The types of an error and of what it groups; never its text, which can embed payloads."""
-    if isinstance(error, BaseExceptionGroup):
-        return ", ".join(sorted({_names(inner) for inner in error.exceptions}))
-    return type(error).__name__

@@ -52,7 +52,7 @@ def serving(
             await handler(channel)
             await channel.finish()
         except Exception as error:
-            _blame(judge, peer, protocol, error)
+            blame(judge, peer, protocol, error)
             await reset_quietly(stream)
 
     return serve
@@ -74,7 +74,8 @@ def answering(judge: Judge, handler: Handler, max_request: int, timeout: float) 
     return answer
 
 
-def _blame(judge: Judge, peer: str, protocol: str, error: Exception) -> None:
+def blame(judge: Judge, peer: str, protocol: str, error: Exception) -> None:
+    """Let a peer pay for what its stream raised, if it was the peer's fault."""
     name = type(error).__name__
     match error:
         case StreamLostError():

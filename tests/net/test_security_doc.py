@@ -11,7 +11,13 @@ ROOT = Path(__file__).resolve().parents[2]
 ROW = re.compile(r"^\| (H\d+) \| (.+?) \| (.+?) \| (.+?) \|$", re.M)
 LIVE = ("tests/net", "tests/e2e")
 """Where tests talk to hosts and daemons that run."""
-ALL_CITED = ("net/test_hostile.py", "net/test_door.py", "net/test_hearsay.py", "e2e/test_hostile_market.py")
+ALL_CITED = (
+    "net/test_hostile.py",
+    "net/test_door.py",
+    "net/test_hearsay.py",
+    "net/test_hostile_relays.py",
+    "e2e/test_hostile_market.py",
+)
 """Files each of whose asynchronous or daemon tests is a case."""
 
 

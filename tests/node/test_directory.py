@@ -39,7 +39,7 @@ class Chain:
 
 
 def node(chain: Chain, addresses: list[str]) -> ChainDirectory:
-    transport = SimpleNamespace(addresses=tuple(addresses), peer_id=OWN, book=None)
+    transport = SimpleNamespace(lasting_addresses=tuple(addresses), peer_id=OWN, book=None)
     return ChainDirectory(cast(Any, chain), cast(Any, transport), announces=True)
 
 

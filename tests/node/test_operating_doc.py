@@ -45,6 +45,8 @@ def _default(key: str) -> str:
     value = _field(key).get_default()
     if value is None or value == ():
         return "empty"
+    if isinstance(value, bool):
+        return str(value).lower()
     return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 

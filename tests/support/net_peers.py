@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any
@@ -54,13 +54,23 @@ class Inbox:
 @asynccontextmanager
 async def transport(
     *bootstrap: str,
-    listen: str = LOOPBACK,
+    listen: str | None = LOOPBACK,
     limits: Limits = QUICK,
     identity: NetworkIdentity | None = None,
     network_tag: str = "test",
+    relays: Sequence[str] = (),
+    serves_as_relay: bool = False,
 ) -> AsyncIterator[Transport]:
-    """A running transport that echoes."""
-    made = Transport(identity or fresh(), [listen], bootstrap, network_tag, limits=limits)
+    """A running transport that echoes; with `listen=None` nobody can dial it."""
+    made = Transport(
+        identity or fresh(),
+        [listen] if listen is not None else [],
+        bootstrap,
+        network_tag,
+        limits=limits,
+        relays=relays,
+        serves_as_relay=serves_as_relay,
+    )
     made.add_handler(ECHO, echo, max_request=1000, timeout=2.0)
     async with made.running():
         yield made
@@ -87,7 +97,9 @@ def connected(node: Transport) -> set[str]:
     return {snapshot.peer for snapshot in node.peers() if snapshot.connected}
 
 
-class _Open(StreamGate):
+class Open(StreamGate):
+    """Admits everything."""
+
     def admit_stream(self, peer: str) -> bool:
         return True
 
@@ -125,7 +137,7 @@ class Attacker:
 @asynccontextmanager
 async def attacker(victim: Transport) -> AsyncIterator[Attacker]:
     """A connected attacker."""
-    host = build(fresh(), QUICK, _Open()).libp2p
+    host = build(fresh(), QUICK, Open()).libp2p
     async with host.run([]):
         hostile = Attacker(host, victim)
         await hostile.connect()
