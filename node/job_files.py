@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,24 @@ import structlog
 
 from market.client import FINAL, Job
 from protocol import bounded_json
+from protocol.errors import ConfigError
 
 log = structlog.get_logger("proofmesh.client")
 
 _SUFFIX = ".json"
 _CANCEL = ".cancel"
+_SHOWN = {
+    "order_hash", "phase", "round", "prover", "price_wei", "paid_wei", "ranking", "refusals", "story",
+    "transaction_hash",
+}  # fmt: skip
+"""What commands print of a job; a file without it is damaged."""
+
+
+class JobFileError(ConfigError):
+    """The file that shows a job is damaged; the job itself is in the journal, its money on the chain."""
+
+    code = "PM-JOB-003"
+    remedy = "`proofmesh job watch ORDER` makes it anew while it is under way; else see `wallet history`, `receipts/`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +63,52 @@ class JobFiles:
         A snapshot that is older than its job is written anew; that of an order that was never placed goes.
         """
         for order_hash, job in jobs.items():
-            known = self.read(order_hash)
-            if known is None or known.get("phase") != job.phase:
-                self.write(job, [] if known is None else known.get("story", []))
-        for path in self.folder.glob("*" + _SUFFIX):
-            if len(path.stem) == 64 and (order_hash := bytes.fromhex(path.stem)) not in jobs:
-                known = self.read(order_hash)
-                if known is not None and known.get("phase") not in FINAL:
-                    path.unlink(missing_ok=True)
+            known = self._known(order_hash)
+            if known is None or known["phase"] != job.phase:
+                self.write(job, [] if known is None else known["story"])
+        for order_hash in self._order_hashes():
+            if order_hash not in jobs and (known := self._known(order_hash)) and known["phase"] not in FINAL:
+                (self.folder / (order_hash.hex() + _SUFFIX)).unlink(missing_ok=True)
+
+    def _known(self, order_hash: bytes) -> dict[str, Any] | None:
+        try:
+            return self.read(order_hash)
+        except JobFileError as error:
+            log.warning("the file of a job is damaged", order=order_hash.hex()[:12], reason=error.message)
+            return None
 
     def read(self, order_hash: bytes) -> dict[str, Any] | None:
-        """Return the snapshot of a job, None when there is none."""
+        """Return the snapshot of a job, None when there is none.
+
+        Raises:
+            JobFileError: it cannot be read, or is no snapshot of this job.
+        """
+        path = self.folder / (order_hash.hex() + _SUFFIX)
         try:
-            found: dict[str, Any] = bounded_json.loads((self.folder / (order_hash.hex() + _SUFFIX)).read_text())
-        except (FileNotFoundError, ValueError):
+            found = bounded_json.loads(path.read_bytes())
+        except FileNotFoundError:
             return None
+        except (OSError, ValueError) as error:
+            raise JobFileError(f"{path} cannot be read ({type(error).__name__}).") from None
+        if not isinstance(found, dict) or not found.keys() >= _SHOWN or found["order_hash"] != f"0x{order_hash.hex()}":
+            raise JobFileError(f"{path} does not show this job.")
         return found
 
-    def all(self) -> list[dict[str, Any]]:
-        """Return all snapshots, oldest order first."""
-        paths = sorted(self.folder.glob("*" + _SUFFIX), key=lambda path: path.stat().st_ctime)
-        found = (self.read(bytes.fromhex(path.stem)) for path in paths if len(path.stem) == 64)
-        return [entry for entry in found if entry is not None]
+    def all(self) -> tuple[list[dict[str, Any]], list[JobFileError]]:
+        """Return (all snapshots, oldest order first; what is wrong with those that cannot be read)."""
+        found, damaged = [], []
+        for order_hash in self._order_hashes():
+            try:
+                known = self.read(order_hash)
+            except JobFileError as error:
+                damaged.append(error)
+            else:
+                found += [] if known is None else [known]
+        return found, damaged
+
+    def _order_hashes(self) -> list[bytes]:
+        paths = sorted(self.folder.glob("*" + _SUFFIX), key=lambda path: path.lstat().st_ctime)
+        return [bytes.fromhex(path.stem) for path in paths if re.fullmatch("[0-9a-f]{64}", path.stem)]
 
     def ask_cancel(self, order_hash: bytes) -> None:
         """Leave word that the job is wanted no longer."""
@@ -81,8 +119,9 @@ class JobFiles:
         """Return, and forget, the jobs that somebody wants no longer."""
         asked = []
         for path in sorted(self.folder.glob("*" + _CANCEL)):
-            asked.append(bytes.fromhex(path.stem))
-            path.unlink()
+            if re.fullmatch("[0-9a-f]{64}", path.stem) and path.is_file():
+                asked.append(bytes.fromhex(path.stem))
+                path.unlink()
         return asked
 
 

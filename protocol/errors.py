@@ -268,7 +268,7 @@ class KeystoreError(ConfigError):
     """The keystore file is missing, unreadable or not a Web3 Secret Storage v3 file."""
 
     code = "PM-KEY-001"
-    remedy = "Run `proofmesh init`, or restore the keystore from your copy."
+    remedy = "Put your copy there, or `proofmesh account import` it where none is. For a new node: `proofmesh init`."
 
 
 class WrongPasswordError(KeystoreError):

@@ -17,7 +17,7 @@ from node.config import default_data_dir, load_settings
 from node.data_folder import DataFolder, open_data_folder
 from node.keystore import keystore_address, load_keystore, read_password
 from node.settings import Settings
-from protocol.errors import ConfigError, UsageError
+from protocol.errors import ConfigError, KeystoreError, UsageError
 from protocol.scalars import MAX_AMOUNT
 from protocol.signing import Account
 from protocol.structs import Network
@@ -52,7 +52,7 @@ class Session:
         """Return the account of the keystore; asks for its password when it must."""
         folder = self.folder()
         if not folder.keystore.exists():
-            raise ConfigError(f"There is no keystore in {folder.path}.", remedy="Run `proofmesh init`.")
+            raise ConfigError(f"There is no keystore in {folder.path}.", remedy=KeystoreError.remedy)
         return load_keystore(folder.keystore, self.password())
 
     def address(self) -> bytes:

@@ -16,7 +16,7 @@ from market.refusals import explain
 from node.cli.arguments import Session, fixed_bytes, seconds, wei
 from node.cli.output import ether
 from node.client_api import DEFAULT_DEADLINE, DEFAULT_GRACE, Client, JobFailedError, Request
-from node.job_files import JobFiles
+from node.job_files import JobFileError, JobFiles
 from node.opening_file import read_opening
 from node.receipt import Receipt, to_json
 from node.shutdown import run_until_signal
@@ -109,10 +109,14 @@ def watch(
     session: Session = context.obj
     _require_writable(receipt)
     order_hash = fixed_bytes(order, 32, "an order hash")
-    known = _snapshot(session, order_hash)
-    if known["phase"] in FINAL_PHASES:
-        _print_snapshot(session, known)
-        return
+    try:
+        known = _snapshot(session, order_hash)
+    except JobFileError as error:  # the journal knows better, if the job is under way
+        session.output.step(f" {error.message}", lead="Damaged:", style="yellow")
+    else:
+        if known["phase"] in FINAL_PHASES:
+            _print_snapshot(session, known)
+            return
 
     async def resume(client: Client) -> bytes:
         return order_hash
@@ -135,7 +139,7 @@ def status(context: typer.Context, order: OrderHash) -> None:
 def list_jobs(context: typer.Context) -> None:
     """List the jobs of this data folder."""
     session: Session = context.obj
-    jobs = JobFiles(session.folder().path / "jobs").all()
+    jobs, damaged = JobFiles(session.folder().path / "jobs").all()
     session.output.table(
         "Jobs",
         ["order", "phase", "price (wei)", "paid (wei)", "prover"],
@@ -144,7 +148,9 @@ def list_jobs(context: typer.Context) -> None:
             for j in jobs
         ],
     )
-    session.output.result({"jobs": jobs})
+    for error in damaged:
+        session.output.step(f" {error.message} {error.advice}", lead="Not shown:", style="yellow")
+    session.output.result({"jobs": jobs, "unreadable": [error.message for error in damaged]})
 
 
 @app.command()

@@ -81,6 +81,11 @@ def init(
     imported = folder.keystore.exists()
     if imported and folder.config.exists():
         raise ConfigError(f"{folder.path} has a keystore already.", remedy="Choose another --data-dir.")
+    if not imported and folder.journal.exists():
+        raise ConfigError(
+            f"{folder.path} has the journal of an account whose keystore is gone.",
+            remedy="Bring it back by `proofmesh account import`, or choose another --data-dir for a new account.",
+        )
     password = "" if imported else session.password(confirm=True)
     if contracts is not None:
         write_deployment(folder.deployment, contracts)
