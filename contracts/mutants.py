@@ -120,7 +120,8 @@ MUTANTS = (
         "if (block.timestamp < job.award.promiseAt) {",
     ),
     # Consumers
-    Mutant("src/Escrow.sol", "if (gasleft() < Callback.needed()) revert", "if (gasleft() == 0) revert"),
+    Mutant("src/Callback.sol", "if (gasleft() < NEEDED) revert", "if (gasleft() == 0) revert"),
+    Mutant("src/Callback.sol", "if (gasleft() < NEEDED) revert", "if (gasleft() + 40_000 < NEEDED) revert"),
     Mutant("src/Escrow.sol", "if (entry & DELIVERED != 0) revert", "if (entry == 0) revert"),
     Mutant("src/CreditGate.sol", "isUsed[nullifier] = true;", ""),
     Mutant("src/CreditGate.sol", "if (block.timestamp > expiresAt) revert", "if (expiresAt == 0) revert"),

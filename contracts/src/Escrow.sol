@@ -394,7 +394,6 @@ contract Escrow is Settling {
 
     /// The payment stands, whatever the consumer does.
     function _deliver(Callback.Delivery memory delivery) private {
-        if (gasleft() < Callback.needed()) revert CallbackGasMissing(Callback.needed());
         if (Callback.deliver(delivery, Callback.GAS)) {
             _entries[delivery.orderHash] |= DELIVERED;
             emit Delivered(delivery.orderHash, delivery.consumer);

@@ -11,6 +11,9 @@ import {Market} from "./Market.sol";
 
 /// Whatever a consumer does, the payment stands; what it missed it can get later, once.
 contract ConsumerTest is Market {
+    /// Public inputs of the longest statement that the Registry takes a key for.
+    uint256 private constant LONGEST = (Groth16.MAX_KEY - Groth16.HEAD) / 2 - 1;
+
     function setUp() external {
         openMarket();
     }
@@ -64,6 +67,54 @@ contract ConsumerTest is Market {
             vm.revertToState(snapshot);
         }
         require(starved == 0, "a settlement succeeded whose consumer lacked gas");
+    }
+
+    /// What it costs to write down a long statement for the consumer is not the consumer's.
+    function test_consumer_CannotBeStarvedByALongStatement() external {
+        uint256[] memory vk = longKey(LONGEST);
+        Order memory order = orderFor(address(new Gauge()), 8);
+        order.programId = registry.registerProgram(1, vk, bytes32(0), bytes32(0), true);
+        (order.modelId, order.royaltyBps) = (0, 0);
+        Settlement memory s = settlement(order, newAward(order, prover, 1));
+        s.outputs = new uint256[](LONGEST - 2);
+        uint256[] memory inputs = new uint256[](LONGEST);
+        (inputs[0], inputs[LONGEST - 1]) = (49, escrow.binding(s.award.orderHash, prover, settler));
+        s.proof = simulate(inputs);
+        (uint256 low, uint256 high) = (2_000_000, 8_000_000);
+        while (high - low > 500) {
+            uint256 limit = (low + high) / 2;
+            if (settles(s, limit)) high = limit;
+            else low = limit;
+        }
+        for (uint256 limit = high; limit < high + 60_000; limit += 6_000) {
+            uint256 snapshot = vm.snapshotState();
+            (bool done,) = address(escrow).call{gas: limit}(abi.encodeCall(escrow.settle, (s)));
+            require(done && Gauge(order.consumer).given() >= 199_000, "a consumer got less than its gas");
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// Who brings a claim cannot make a consumer fail in what it catches itself.
+    function test_claim_CannotStarveTheConsumer() external {
+        address later = address(0x1A7E9);
+        Order memory order = orderFor(later, 9);
+        Settlement memory s = settlement(order, newAward(order, prover, 1));
+        escrow.settle(s);
+        vm.etch(later, address(new Gauge()).code);
+        bytes memory data = abi.encodeCall(escrow.claim, (order, statement(s)));
+        for (uint256 limit = 60_000; limit < 400_000; limit += 10_000) {
+            uint256 snapshot = vm.snapshotState();
+            (bool done,) = address(escrow).call{gas: limit}(data);
+            require(!done || Gauge(later).given() >= 199_000, "a consumer got less than its gas");
+            require(done || limit < 300_000, "a claim with enough gas failed");
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function settles(Settlement memory s, uint256 limit) private returns (bool done) {
+        uint256 snapshot = vm.snapshotState();
+        (done,) = address(escrow).call{gas: limit}(abi.encodeCall(escrow.settle, (s)));
+        vm.revertToState(snapshot);
     }
 
     function test_consumer_WithoutCodeCanClaimWhenItHasSome() external {
@@ -273,6 +324,15 @@ contract CreditGateTest is Market {
     function list(uint256[3] memory inputs) private pure returns (uint256[] memory out) {
         out = new uint256[](3);
         (out[0], out[1], out[2]) = (inputs[0], inputs[1], inputs[2]);
+    }
+}
+
+/// Keeps how much gas it was given.
+contract Gauge is IProofConsumer {
+    uint256 public given;
+
+    function onProof(bytes32, address, bytes32, bytes32, uint256[] calldata) external {
+        given = gasleft();
     }
 }
 

@@ -173,9 +173,15 @@ abstract contract Market {
     }
 
     /// c with A = alpha 2 + 3 (IC . inputs) + 4 c, in the exponent.
-    function simulate(uint256[3] memory inputs) internal view returns (uint256[8] memory proof) {
+    function simulate(uint256[3] memory inputs) internal view returns (uint256[8] memory) {
+        uint256[] memory all = new uint256[](3);
+        (all[0], all[1], all[2]) = (inputs[0], inputs[1], inputs[2]);
+        return simulate(all);
+    }
+
+    function simulate(uint256[] memory inputs) internal view returns (uint256[8] memory proof) {
         uint256 sum = 11;
-        for (uint256 i = 0; i < 3; i++) {
+        for (uint256 i = 0; i < inputs.length; i++) {
             sum = addmod(sum, mulmod(inputs[i], 12 + i, R), R);
         }
         uint256 rest = addmod(A, R - addmod(2 * ALPHA, mulmod(3, sum, R), R), R);
@@ -192,7 +198,12 @@ abstract contract Market {
         16416182153879456416684804308942956316411273300312025757773653139931856371713;
 
     function key() internal view returns (uint256[] memory vk) {
-        vk = new uint256[](22);
+        return longKey(3);
+    }
+
+    /// The key of a program with this many public inputs.
+    function longKey(uint256 inputs) internal view returns (uint256[] memory vk) {
+        vk = new uint256[](16 + 2 * inputs);
         (vk[0], vk[1]) = g1(ALPHA);
         for (uint256 k = 0; k < 3; k++) {
             uint256[4] memory point = g2(k + 2);
@@ -200,7 +211,7 @@ abstract contract Market {
                 vk[2 + 4 * k + i] = point[i];
             }
         }
-        for (uint256 i = 0; i < 4; i++) {
+        for (uint256 i = 0; i <= inputs; i++) {
             (vk[14 + 2 * i], vk[15 + 2 * i]) = g1(11 + i);
         }
     }
