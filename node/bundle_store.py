@@ -12,11 +12,13 @@ from pathlib import Path
 
 import trio
 
+from contracts.records import Advice
 from node.audit_records import Audited, AuditRecords
 from node.bundle_index import BundleIndex
 from node.bundle_quota import BundleQuota
 from node.chain_view import ChainView
 from node.executor import Executor
+from node.model_choice import ModelBrokenError, model_of
 from node.net import BundleServer, Transport, pull
 from node.receipt import Program
 from protocol.errors import AuditError, UsageError, WorkerLimitError
@@ -222,6 +224,7 @@ class BundleStore:
 
         Raises:
             BundleUnknownError: nothing here has that name.
+            UsageError: no model, or one that must not be used; see node/model_choice.py.
         """
         path = Path(name)
         if (path / "manifest.json").is_file():
@@ -241,15 +244,14 @@ class BundleStore:
 
     async def _served(self, bundle: Bundle, model_id: bytes | None, chain: ChainView) -> Served:
         program_id = bytes.fromhex(bundle.manifest.program_id)
-        royalty = 0
-        for published in await chain.models():
-            wanted = published.model_id == model_id or (
-                model_id is None and published.record.bundle_id == bundle.id
-            )
-            if wanted:
-                model_id, royalty = published.model_id, published.record.royalty_bps
-                break
-        return Served(bundle, program_id, model_id, royalty)
+        model = model_of(await chain.models(), bundle.id, program_id, model_id)
+        if model is None:
+            return Served(bundle, program_id, None, 0)
+        advice, successor = await chain.advice_of(model.model_id)
+        if advice is Advice.BROKEN:
+            instead = f"; it names 0x{successor.hex()} instead" if any(successor) else ""
+            raise ModelBrokenError(f"The publisher of model 0x{model.model_id.hex()} says that it is broken{instead}.")
+        return Served(bundle, program_id, model.model_id, model.record.royalty_bps)
 
 
 def program_of(manifest: Manifest) -> Program:
