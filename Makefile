@@ -79,7 +79,7 @@ gas: install-dev ## gas of the contracts in the scenario of docs/gas.md; writes 
 	@mkdir -p build
 	$(PY) benchmarks/gas.py --check
 
-mutants: install-dev ## plant bugs in the contracts and their model; fails if one is not found (half an hour); writes build/mutants.json
+mutants: install-dev ## plant bugs in the contracts and their model; fails if one is not found (20 minutes); writes build/mutants.json
 	$(PY) -m contracts.mutation
 
 coverage: install-dev ## lines and branches of the contracts that the Solidity tests reach; writes build/coverage.json

@@ -52,6 +52,7 @@ from market.events import (
     Tick,
 )
 from market.instants import FINALITY, SECOND, end_of, to_seconds
+from market.pricing import LOCK_WINDOW, lock_by
 from market.reputation import Reputation, delivered, failed
 from protocol.structs import Award, Order
 
@@ -84,8 +85,8 @@ class Terms:
     """How a client runs its auctions."""
 
     max_rounds: int = 6
-    lock_window: int = 30
-    """Seconds after the award in which a lock is allowed: time for the witness and two slow blocks."""
+    lock_window: int = LOCK_WINDOW
+    """Most seconds after the award in which a lock is allowed."""
     settle_grace: int = 2 * SECOND
     """How long after a promise the chain is given to show the settlement, in nanoseconds."""
 
@@ -245,7 +246,7 @@ def _choose(state: State, job: Job, at: int) -> Step:
         payout=best.bid.payout,
         price=best.bid.price,
         promise_at=best.bid.promise_at,
-        lock_by=min(now + state.terms.lock_window, best.bid.promise_at),
+        lock_by=lock_by(now, best.bid.promise_at, state.terms.lock_window),
     )
     job = replace(
         job,

@@ -20,6 +20,9 @@ from protocol.structs import REQUEST_FOR_QUOTES, Order
 BID_LIFE = 30
 """Seconds that a bid stands."""
 
+LOCK_WINDOW = 30
+"""Most seconds after an award in which a client allows a lock: time for the witness and two slow blocks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
@@ -135,9 +138,21 @@ def _offer(order: Order, tariff: Tariff, situation: Situation, proving_ms: int) 
         return Decline(refusals.UNFUNDED)
     if beyond > 0 and situation.exposure + beyond > tariff.exposure_cap:
         return Decline(refusals.EXPOSURE_EXCEEDED)
-    if locks:  # the award may come at the end of the bid's life, and then a lock must still be safe
-        promise_at = min(promise_at + BID_LIFE, order.promise_by)
+    if locks:
+        promise_at = min(_promise_of_a_lock(tariff, situation, proving_ms), order.promise_by)
+        now = to_seconds(situation.now)
+        if not can_keep(tariff, lock_by(now, promise_at), promise_at, 0, proving_ms, True):
+            return Decline(refusals.DEADLINE_TOO_SOON)
     return Quote(price, promise_at, locks)
+
+
+def lock_by(now: int, promise_at: int, window: int = LOCK_WINDOW) -> int:
+    """Return the last instant for the lock of an award that is given now.
+
+    A sent lock cannot be taken back: mined late, it must still leave the time of the proof. So no more than a
+    quarter of what remains until the promise is the lock's.
+    """
+    return now + min(window, max(0, promise_at - now) // 4)
 
 
 def asking_price(order: Order, tariff: Tariff, gas_price: int, proving_ms: int, locks: bool) -> int:
@@ -200,11 +215,22 @@ def can_keep(
 
     What the slack holds beyond the margin and the verifier's patience is for the lock and its confirmations.
     """
-    lock = max(0, tariff.promise_slack - tariff.settle_margin - tariff.verifier_patience) if locks else 0
     work = proving_seconds(tariff, backlog_ms, proving_ms)
-    return now + lock + work + tariff.settle_margin <= promise_at
+    return now + (_lock_seconds(tariff) if locks else 0) + work + tariff.settle_margin <= promise_at
+
+
+def _lock_seconds(tariff: Tariff) -> int:
+    return max(0, tariff.promise_slack - tariff.settle_margin - tariff.verifier_patience)
 
 
 def _promise(tariff: Tariff, situation: Situation, proving_ms: int) -> int:
     ready = to_seconds(situation.now) + proving_seconds(tariff, situation.backlog_ms, proving_ms)
     return ready + tariff.promise_slack
+
+
+def _promise_of_a_lock(tariff: Tariff, situation: Situation, proving_ms: int) -> int:
+    """Return a promise that holds if the award comes at the end of the bid's life, and its lock is mined last."""
+    work = proving_seconds(tariff, situation.backlog_ms, proving_ms)
+    needed = _lock_seconds(tariff) + work + tariff.settle_margin
+    late = needed + min(LOCK_WINDOW, -(-needed // 3))  # of which a quarter is the lock's
+    return to_seconds(situation.now) + BID_LIFE + max(late, work + tariff.promise_slack)

@@ -69,11 +69,20 @@ from market.events import (
     WitnessReady,
 )
 from market.instants import FINALITY, SECOND, end_of, to_seconds
-from market.pricing import BID_LIFE, Decline, Situation, can_keep, preflight, worth_settling, worth_starting
-from market.prover_state import BUSY, Job, Phase, State, exposure, keeps_input, owes
+from market.pricing import (
+    BID_LIFE,
+    Decline,
+    Situation,
+    Tariff,
+    can_keep,
+    preflight,
+    worth_settling,
+    worth_starting,
+)
+from market.prover_state import BUSY, WAITING, Job, Phase, State, exposure, keeps_input, owes
 from protocol.binding import market_binding
 from protocol.eip712 import digest
-from protocol.structs import Bid
+from protocol.structs import Award, Bid
 
 __all__ = ["TABLE", "Job", "Phase", "State", "exposure", "next_deadline", "transition"]
 
@@ -212,10 +221,10 @@ def _jobs_ahead(state: State) -> int:
     return sum(1 for job in state.jobs.values() if job.phase in BUSY)
 
 
-def _backlog_ms(state: State) -> int:
+def _backlog_ms(state: State, phases: frozenset[Phase] = BUSY) -> int:
     """Estimated time of all proofs that are not made yet, whatever their programs, in ms."""
     return sum(
-        state.programs.get(job.order.program_id, 0) for job in state.jobs.values() if job.phase in BUSY
+        state.programs.get(job.order.program_id, 0) for job in state.jobs.values() if job.phase in phases
     )
 
 
@@ -251,7 +260,9 @@ def _award_fault(state: State, job: Job, event: AwardReceived) -> str:
     if now > bid.expires_at or (bid.locks and now > award.lock_by):
         return refusals.BID_EXPIRED
     proving_ms = state.programs.get(job.order.program_id, 0)
-    kept = can_keep(state.tariff, now, bid.promise_at, _backlog_ms(state), proving_ms, bid.locks)
+    if bid.locks and not _may_lock_last(state.tariff, award, 0, proving_ms):
+        return refusals.BID_EXPIRED
+    kept = _surely_kept(state, award, bid.locks, now, proving_ms)
     if _jobs_ahead(state) >= 2 * state.tariff.capacity or not kept or _overtakes(state, proving_ms, now):
         return refusals.AT_CAPACITY  # other bids were awarded meanwhile
     unsecured = _unsecured(state, job)
@@ -267,13 +278,30 @@ def _unsecured(state: State, job: Job) -> int:
     return job.bid.price + job.order.verifier_fee if lock is None else max(0, job.bid.price - lock.price)
 
 
+def _surely_kept(
+    state: State, award: Award, locks: bool, now: int, proving_ms: int, change_ms: int = 0
+) -> bool:
+    """Return whether a job that is not begun is proved in time, whatever its lock does.
+
+    It is locked soon and waits for all that is ahead, or its lock is mined at the last instant, and then only
+    what has not begun now can be ahead of it. `change_ms` is work that the state does not show (or shows too much).
+    """
+    ahead, waiting = _backlog_ms(state) + change_ms, _backlog_ms(state, WAITING) + change_ms
+    soon = can_keep(state.tariff, now, award.promise_at, ahead, proving_ms, locks)
+    return soon and (not locks or _may_lock_last(state.tariff, award, waiting, proving_ms))
+
+
+def _may_lock_last(tariff: Tariff, award: Award, waiting_ms: int, proving_ms: int) -> bool:
+    """Return whether a lock that is mined at the last instant leaves time for the promise: it cannot be taken back."""
+    return can_keep(tariff, award.lock_by, award.promise_at, waiting_ms, proving_ms, True)
+
+
 def _overtakes(state: State, proving_ms: int, now: int) -> bool:
     """Return whether a job could break an earlier promise, by being proved while that one is still being locked."""
-    backlog_ms = _backlog_ms(state) + proving_ms
     for job in state.jobs.values():
-        if job.phase in BUSY and job.phase is not Phase.PROVING:
+        if job.phase in WAITING and job.award is not None:
             own_ms = state.programs.get(job.order.program_id, 0)
-            if not can_keep(state.tariff, now, job.bid.promise_at, backlog_ms - own_ms, own_ms, job.bid.locks):
+            if not _surely_kept(state, job.award, job.bid.locks, now, own_ms, proving_ms - own_ms):
                 return True
     return False
 
@@ -306,8 +334,8 @@ def _witness(state: State, job: Job, event: WitnessReady) -> Step:
         return _prove(state, job)
     award = job.award
     assert award is not None
-    now, ahead = to_seconds(event.at), max(0, _backlog_ms(state) - proving_ms)
-    kept = can_keep(state.tariff, now, award.promise_at, ahead, proving_ms, True)
+    now = to_seconds(event.at)
+    kept = _surely_kept(state, award, True, now, proving_ms, -proving_ms)
     if now > award.lock_by or not kept:  # a lock that cannot be served in time costs the collateral
         return _drop_and_tell(state, job, refusals.BID_EXPIRED, event.at)
     lock = SubmitLock(job.order_hash, job.order, award, job.signature)

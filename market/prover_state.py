@@ -28,6 +28,8 @@ class Phase(StrEnum):
 
 BUSY = frozenset({Phase.AWARDED, Phase.WITNESSING, Phase.LOCKING, Phase.PROVING})
 """Phases that take up proving capacity."""
+WAITING = BUSY - {Phase.PROVING}
+"""Of these, the ones in which the proof has not begun."""
 EXPOSED = BUSY | {Phase.SENT, Phase.SETTLING}
 """Phases in which the client owes, unsecured unless locked."""
 

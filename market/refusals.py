@@ -55,7 +55,10 @@ MEANINGS: dict[str, tuple[str, str]] = {
     ORDER_TAKEN: ("the order is locked by another prover, settled or cancelled", "nothing to do"),
     NOT_ALLOWED: ("the client's allow-list does not name this prover", "the client may add it"),
     BID_UNKNOWN: ("no live bid of this node matches", "the client starts a new auction"),
-    BID_EXPIRED: ("the bid has expired", "the client starts a new auction"),
+    BID_EXPIRED: (
+        "the bid has expired, or its lock would be too late for the promise",
+        "the client starts a new auction",
+    ),
     AWARD_MISMATCH: ("the award differs from the bid", "the client's software is broken or hostile"),
     INPUT_INVALID: ("the input does not fit the commitment or the schema", "submit the job again"),
     PROVING_FAILED: ("the proof could not be made", "try another prover; check the bundle"),

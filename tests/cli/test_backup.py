@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import stat
 import tarfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,13 @@ def test_nothing_is_written_over(shell: Shell, node: DataFolder) -> None:
     assert node.keystore.read_bytes() == keystore
 
 
+def unpacked(data: bytes | bytearray) -> bytes | None:
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error):
+        return None
+
+
 def test_a_damaged_backup_is_refused_wherever_it_is_damaged(shell: Shell, node: DataFolder) -> None:
     file = shell.folder / "a"
     shell("backup", "create", file)
@@ -95,6 +104,8 @@ def test_a_damaged_backup_is_refused_wherever_it_is_damaged(shell: Shell, node: 
         assert elsewhere(shell, "new", "backup", "restore", file, exit_code=1)["error"] == "PM-BAK-001"
         flipped = bytearray(whole)
         flipped[max(cut, 10)] ^= 0x40
+        if unpacked(flipped) == unpacked(whole):
+            continue  # a bit that means nothing: which zeros a run of zeros repeats
         file.write_bytes(flipped)
         answer = shell("backup", "check", file, exit_code=1)
         assert answer["error"] == "PM-BAK-001"

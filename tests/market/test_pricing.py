@@ -13,13 +13,17 @@ from market_samples import AT, FEE, GAS_PRICE, NOW, ORDER, an_order
 
 from market import refusals
 from market.pricing import (
+    BID_LIFE,
+    LOCK_WINDOW,
     Decline,
     Quote,
     Situation,
     Tariff,
     asking_price,
+    can_keep,
     cost,
     gross_of_royalty,
+    lock_by,
     preflight,
     proving_seconds,
     rounded_up,
@@ -139,6 +143,26 @@ def test_a_long_proof_asks_for_a_lock() -> None:
     for proving_ms, locks in ((TARIFF.lock_above_ms, False), (TARIFF.lock_above_ms + 1, True)):
         quote = answer(generous, proving_ms=proving_ms, client_balance=10**18, own_balance=10**18)
         assert isinstance(quote, Quote) and quote.locks is locks
+
+
+@given(st.integers(1, 10**6), st.integers(0, 10**6), st.integers(0, BID_LIFE))
+def test_a_promise_with_a_lock_has_time_for_a_late_award_and_a_lock_that_is_mined_last(
+    proving_ms: int, backlog_ms: int, later: int
+) -> None:
+    distant = an_order(price_cap=10**18, promise_by=NOW + 10**5, final_by=NOW + 10**5)
+    rich: dict[str, Any] = {"client_balance": 10**20, "own_balance": 10**18, "exposure": 10**18}
+    quote = answer(distant, proving_ms=proving_ms, backlog_ms=backlog_ms, **rich)
+    assert isinstance(quote, Quote) and quote.locks
+    last = lock_by(NOW + later, quote.promise_at)
+    assert NOW + later < last <= NOW + later + LOCK_WINDOW
+    assert can_keep(TARIFF, last, quote.promise_at, backlog_ms, proving_ms, True)
+
+
+def test_a_lock_is_not_offered_if_it_could_be_mined_too_late() -> None:
+    for promise_by, expected in ((NOW + 121, refusals.DEADLINE_TOO_SOON), (NOW + 122, "")):
+        # 122 - 122 // 4 = 92: 80 of the proof, 7 of the lock, 5 of the settlement
+        order = an_order(price_cap=10**15, promise_by=promise_by)
+        assert code(answer(order, proving_ms=40_000, client_balance=10**18, own_balance=10**18)) == expected
 
 
 def test_a_lock_needs_collateral_to_the_wei() -> None:

@@ -62,7 +62,7 @@ from market.events import (
     WitnessReady,
 )
 from market.instants import SECOND, end_of
-from market.pricing import Tariff
+from market.pricing import Tariff, proving_seconds
 from market.prover import Job, Phase, State
 from protocol.binding import market_binding
 from protocol.eip712 import digest
@@ -250,13 +250,39 @@ def test_a_lock_that_could_not_be_served_in_time_is_not_sent() -> None:
     job = job_of(state)
     locking = replace(job, bid=job.bid.model_copy(update={"locks": True}))
     assert job.award is not None
-    award = job.award.model_copy(update={"lock_by": job.award.promise_at})
-    state = replace(state, gas_price=0, jobs={ORDER_HASH: replace(locking, award=award)})
-    latest = award.promise_at - Tariff().settle_margin - 7 - 2  # 7 s for the lock, 2 s for the proof
-    _, effects = run(prover, state, [WitnessReady(latest * SECOND, ORDER_HASH)])
-    assert SubmitLock in kinds(effects)
-    _, effects = run(prover, state, [WitnessReady((latest + 1) * SECOND, ORDER_HASH)])
-    assert codes(effects) == [refusals.BID_EXPIRED] and EraseSecrets(ORDER_HASH) in effects
+    latest = job.award.promise_at - Tariff().settle_margin - 7 - 2  # 7 s for the lock, 2 s for the proof
+    for late, expected in ((0, [SubmitLock]), (1, [SendRefusal, EraseSecrets])):
+        award = job.award.model_copy(update={"lock_by": latest + late})  # where it may be mined at last
+        state = replace(state, gas_price=0, jobs={ORDER_HASH: replace(locking, award=award)})
+        for at in (NOW, latest):
+            _, effects = run(prover, state, [WitnessReady(at * SECOND, ORDER_HASH)])
+            assert kinds(effects) == expected
+
+
+def test_an_award_whose_lock_may_be_mined_too_late_for_its_promise_is_refused() -> None:
+    state, _ = run(prover, a_prover(programs={PROGRAM: LOCKING}), [order_seen()])
+    bid = job_of(state).bid
+    latest = bid.promise_at - Tariff().settle_margin - 7 - proving_seconds(Tariff(), 0, LOCKING)
+    for late, expected in ((0, []), (1, [refusals.BID_EXPIRED])):
+        _, effects = run(prover, state, [award_received(own_award(state, lock_by=latest + late))])
+        assert codes(effects) == expected
+
+
+@pytest.mark.parametrize(("lock_by", "taken"), [(10, True), (14, False)])
+def test_a_job_that_may_be_locked_late_is_not_overtaken(lock_by: int, taken: bool) -> None:
+    locking = prover_in(Phase.LOCKING)
+    job = job_of(locking)
+    assert job.award is not None
+    award = job.award.model_copy(update={"promise_at": NOW + 30, "lock_by": NOW + lock_by})
+    earlier = replace(job, award=award, bid=job.bid.model_copy(update={"locks": True}))
+    other = b"\x22" * 32
+    order = an_order(program_id=other)
+    serving = a_prover(programs={PROGRAM: 1_000, other: 5_000}, gas_price=0)
+    state, _ = run(prover, serving, [order_seen(order=order)])
+    (quoted,) = state.jobs.values()
+    event = replace(award_received(an_award(quoted.bid)), order_hash=quoted.order_hash)
+    _, effects = run(prover, replace(state, jobs={**state.jobs, ORDER_HASH: earlier}), [event])
+    assert codes(effects) == ([] if taken else [refusals.AT_CAPACITY])
 
 
 def test_unsecured_exposure_is_checked_again_at_the_award() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from market import pricing, prover, refusals
+from market import client, pricing, prover, refusals
 from market.effects import Effect, KeepReceipt
 from market.events import ChainLocked, ChainSettled, Event, LockFailed, OrderPlaced
 from market.pricing import Tariff
@@ -230,6 +230,18 @@ def locks_too_late(patch: Patch) -> None:
 
     patch.setattr(pricing, "BID_LIFE", 0)
     patch.setattr(prover, "can_keep", careless)
+    trusts_the_mempool(patch)
+
+
+def trusts_the_mempool(patch: Patch) -> None:
+    """An old bug: nobody thinks of a lock that is mined at the last instant that its award allows."""
+
+    def until_the_promise(now: int, promise_at: int, window: int) -> int:
+        return min(now + window, promise_at)
+
+    patch.setattr(pricing, "LOCK_WINDOW", 0)
+    patch.setattr(client, "lock_by", until_the_promise)
+    patch.setattr(prover, "_may_lock_last", lambda *_: True)
 
 
 def yields_to_other_locks(patch: Patch) -> None:
@@ -267,6 +279,7 @@ def erases_what_lost(patch: Patch) -> None:
 def proves_out_of_turn(patch: Patch) -> None:
     """An old bug: a long job is taken while one promised sooner waits for its lock, and gets the worker first."""
     patch.setattr(prover, "_overtakes", lambda *_: False)
+    trusts_the_mempool(patch)  # as it was then: promises of today leave time for either
 
 
 BUGS: dict[str, Bug] = {
@@ -292,6 +305,7 @@ OLD_BUGS: dict[str, Callable[[Patch], None]] = {
     "reorg-of-a-confirmed-settlement": deaf_to_reorgs,
     "lock-that-failed-and-landed": drops_failed_locks,
     "lock-too-late-for-its-promise": locks_too_late,
+    "lock-that-waited-while-gas-was-dear": trusts_the_mempool,
     "death-among-the-events-of-a-replaced-block": notes_blocks_too_late,
     "lock-that-lost-and-was-mined-after-a-reorg": yields_to_other_locks,
     "bid-said-again-by-another-peer": takes_bids_from_anybody,
