@@ -31,6 +31,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from market import refusals
+from market.admission import award_fault, backlog_ms, jobs_ahead, surely_kept
 from market.effects import (
     ComputeWitness,
     Effect,
@@ -69,20 +70,10 @@ from market.events import (
     WitnessReady,
 )
 from market.instants import FINALITY, SECOND, end_of, to_seconds
-from market.pricing import (
-    BID_LIFE,
-    Decline,
-    Situation,
-    Tariff,
-    can_keep,
-    preflight,
-    worth_settling,
-    worth_starting,
-)
-from market.prover_state import BUSY, WAITING, Job, Phase, State, exposure, keeps_input, owes
+from market.pricing import BID_LIFE, Decline, Situation, preflight, worth_settling, worth_starting
+from market.prover_state import Job, Phase, State, exposure, keeps_input, owes
 from protocol.binding import market_binding
-from protocol.eip712 import digest
-from protocol.structs import Award, Bid
+from protocol.structs import Bid
 
 __all__ = ["TABLE", "Job", "Phase", "State", "exposure", "next_deadline", "transition"]
 
@@ -204,8 +195,8 @@ def _situation(state: State, event: OrderSeen) -> Situation:
         now=event.at,
         proving_ms=state.programs.get(event.order.program_id),
         broken=event.order.program_id in state.broken,
-        jobs_ahead=_jobs_ahead(state),
-        backlog_ms=_backlog_ms(state),
+        jobs_ahead=jobs_ahead(state),
+        backlog_ms=backlog_ms(state),
         exposure=exposure(state, event.order.client),
         client_balance=event.client_balance,
         own_balance=state.balance,
@@ -217,22 +208,11 @@ def _situation(state: State, event: OrderSeen) -> Situation:
     )
 
 
-def _jobs_ahead(state: State) -> int:
-    return sum(1 for job in state.jobs.values() if job.phase in BUSY)
-
-
-def _backlog_ms(state: State, phases: frozenset[Phase] = BUSY) -> int:
-    """Estimated time of all proofs that are not made yet, whatever their programs, in ms."""
-    return sum(
-        state.programs.get(job.order.program_id, 0) for job in state.jobs.values() if job.phase in phases
-    )
-
-
 # --- from the award to the proof ---------------------------------------------------------
 
 
 def _award(state: State, job: Job, event: AwardReceived) -> Step:
-    code = _award_fault(state, job, event)
+    code = award_fault(state, job, event)
     if code:
         return state, (SendRefusal(job.order_hash, event.peer, code, 0),)
     job = replace(
@@ -244,66 +224,6 @@ def _award(state: State, job: Job, event: AwardReceived) -> Step:
         deadline=event.at + state.tariff.input_patience * SECOND,
     )
     return _put(state, job), (Report(job.order_hash, "won", job.order.client, event.award.price),)
-
-
-def _award_fault(state: State, job: Job, event: AwardReceived) -> str:
-    award, bid, now = event.award, job.bid, to_seconds(event.at)
-    if award.bid_hash != digest(state.network, bid):
-        return refusals.BID_UNKNOWN
-    if (award.prover, award.payout, award.price, award.promise_at) != (
-        bid.prover,
-        bid.payout,
-        bid.price,
-        bid.promise_at,
-    ):
-        return refusals.AWARD_MISMATCH
-    if now > bid.expires_at or (bid.locks and now > award.lock_by):
-        return refusals.BID_EXPIRED
-    proving_ms = state.programs.get(job.order.program_id, 0)
-    if bid.locks and not _may_lock_last(state.tariff, award, 0, proving_ms):
-        return refusals.BID_EXPIRED
-    kept = _surely_kept(state, award, bid.locks, now, proving_ms)
-    if _jobs_ahead(state) >= 2 * state.tariff.capacity or not kept or _overtakes(state, proving_ms, now):
-        return refusals.AT_CAPACITY  # other bids were awarded meanwhile
-    unsecured = _unsecured(state, job)
-    over = exposure(state, job.order.client) + unsecured > state.tariff.exposure_cap
-    if not bid.locks and unsecured and over:
-        return refusals.EXPOSURE_EXCEEDED
-    return ""
-
-
-def _unsecured(state: State, job: Job) -> int:
-    """What the client's balance has to pay, in wei: all, or what a voided lock does not hold of a dearer price."""
-    lock = state.locks.get(job.order_hash)
-    return job.bid.price + job.order.verifier_fee if lock is None else max(0, job.bid.price - lock.price)
-
-
-def _surely_kept(
-    state: State, award: Award, locks: bool, now: int, proving_ms: int, change_ms: int = 0
-) -> bool:
-    """Return whether a job that is not begun is proved in time, whatever its lock does.
-
-    It is locked soon and waits for all that is ahead, or its lock is mined at the last instant, and then only
-    what has not begun now can be ahead of it. `change_ms` is work that the state does not show (or shows too much).
-    """
-    ahead, waiting = _backlog_ms(state) + change_ms, _backlog_ms(state, WAITING) + change_ms
-    soon = can_keep(state.tariff, now, award.promise_at, ahead, proving_ms, locks)
-    return soon and (not locks or _may_lock_last(state.tariff, award, waiting, proving_ms))
-
-
-def _may_lock_last(tariff: Tariff, award: Award, waiting_ms: int, proving_ms: int) -> bool:
-    """Return whether a lock that is mined at the last instant leaves time for the promise: it cannot be taken back."""
-    return can_keep(tariff, award.lock_by, award.promise_at, waiting_ms, proving_ms, True)
-
-
-def _overtakes(state: State, proving_ms: int, now: int) -> bool:
-    """Return whether a job could break an earlier promise, by being proved while that one is still being locked."""
-    for job in state.jobs.values():
-        if job.phase in WAITING and job.award is not None:
-            own_ms = state.programs.get(job.order.program_id, 0)
-            if not _surely_kept(state, job.award, job.bid.locks, now, own_ms, proving_ms - own_ms):
-                return True
-    return False
 
 
 def _award_again(state: State, job: Job, event: AwardReceived) -> Step:
@@ -335,7 +255,7 @@ def _witness(state: State, job: Job, event: WitnessReady) -> Step:
     award = job.award
     assert award is not None
     now = to_seconds(event.at)
-    kept = _surely_kept(state, award, True, now, proving_ms, -proving_ms)
+    kept = surely_kept(state, award, True, now, proving_ms, -proving_ms)
     if now > award.lock_by or not kept:  # a lock that cannot be served in time costs the collateral
         return _drop_and_tell(state, job, refusals.BID_EXPIRED, event.at)
     lock = SubmitLock(job.order_hash, job.order, award, job.signature)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from market import client, pricing, prover, refusals
+from market import admission, client, pricing, prover, refusals
 from market.effects import Effect, KeepReceipt
 from market.events import ChainLocked, ChainSettled, Event, LockFailed, OrderPlaced
 from market.pricing import Tariff
@@ -136,7 +136,7 @@ def indiscreet(patch: Patch) -> None:
 
 def reckless(patch: Patch) -> None:
     """Provers give every client all the credit of the world."""
-    quote, fault = pricing.preflight, prover._award_fault
+    quote, fault = pricing.preflight, admission.award_fault
 
     def rich(tariff: Tariff) -> Tariff:
         return replace(tariff, exposure_cap=10**30)
@@ -145,7 +145,7 @@ def reckless(patch: Patch) -> None:
         return fault(replace(state, tariff=rich(state.tariff)), job, event)
 
     patch.setattr(prover, "preflight", lambda order, tariff, now: quote(order, rich(tariff), now))
-    patch.setattr(prover, "_award_fault", faults)
+    patch.setattr(prover, "award_fault", faults)
 
 
 def forgetful_journal(patch: Patch) -> None:
@@ -229,7 +229,7 @@ def locks_too_late(patch: Patch) -> None:
         return now + pricing.proving_seconds(tariff, backlog_ms, proving_ms) < promise_at
 
     patch.setattr(pricing, "BID_LIFE", 0)
-    patch.setattr(prover, "can_keep", careless)
+    patch.setattr(admission, "can_keep", careless)
     trusts_the_mempool(patch)
 
 
@@ -241,7 +241,7 @@ def trusts_the_mempool(patch: Patch) -> None:
 
     patch.setattr(pricing, "LOCK_WINDOW", 0)
     patch.setattr(client, "lock_by", until_the_promise)
-    patch.setattr(prover, "_may_lock_last", lambda *_: True)
+    patch.setattr(admission, "_may_lock_last", lambda *_: True)
 
 
 def yields_to_other_locks(patch: Patch) -> None:
@@ -278,7 +278,7 @@ def erases_what_lost(patch: Patch) -> None:
 
 def proves_out_of_turn(patch: Patch) -> None:
     """An old bug: a long job is taken while one promised sooner waits for its lock, and gets the worker first."""
-    patch.setattr(prover, "_overtakes", lambda *_: False)
+    patch.setattr(admission, "_overtakes", lambda *_: False)
     trusts_the_mempool(patch)  # as it was then: promises of today leave time for either
 
 
