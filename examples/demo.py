@@ -364,6 +364,7 @@ class Demo:
             "award-accepted": f"{who} opened the sealed input and proves",
             "locked": f"{who} locked the job on the chain",
             "promise-missed": f"[red]{who} missed its promise[/]: its lock is void, the order is open again",
+            "lock-released": f"[red]{who} gave its lock up[/]: the order is open again",
             "refunded": "[yellow]the client is refunded[/]",
         }
         if kind == "settled" and "price_wei" in event:

@@ -43,6 +43,7 @@ from market.events import (
     CancelAsked,
     ChainExpired,
     ChainLocked,
+    ChainReleased,
     ChainSettled,
     ChainUndone,
     Event,
@@ -300,12 +301,15 @@ def _promise_over(state: State, job: Job, event: Tick) -> Step:
     """Strike the one whose promise it was: a lock's prover need not be the last awarded one."""
     promised = job.lock if job.phase is Phase.LOCKED else job.award
     assert promised is not None
-    prover = promised.prover
+    return _strike(state, job, promised.prover, "promise-missed", event.at)
+
+
+def _strike(state: State, job: Job, prover: bytes, topic: str, at: int) -> Step:
+    """A prover has not kept its promise: it is remembered, and the order goes to another."""
     state = replace(state, reputation=failed(state.reputation, prover))
     job = replace(job, excluded=(*job.excluded, prover), award=None)
-    said = Report(job.order_hash, "promise-missed", prover)
-    state, effects = _choose(_put(state, job), job, event.at)
-    return state, (said, *effects)
+    state, effects = _choose(_put(state, job), job, at)
+    return state, (Report(job.order_hash, topic, prover), *effects)
 
 
 def _order_over(state: State, job: Job, event: Tick) -> Step:
@@ -348,6 +352,17 @@ def _expired(state: State, job: Job, event: ChainExpired) -> Step:
     return state, (Report(job.order_hash, "refunded"), *effects)
 
 
+def _released(state: State, job: Job, event: ChainReleased) -> Step:
+    """The prover gave its lock up: its reservation is back, and nothing is left to wait for."""
+    return _strike(state, replace(job, lock=None), event.prover, "lock-released", event.at)
+
+
+def _released_late(state: State, job: Job, event: ChainReleased) -> Step:
+    """Heard of when the order is nearly or wholly over: there is nothing to refund."""
+    deadline = event.at if job.phase is Phase.REFUNDING else job.deadline
+    return _put(state, replace(job, phase=Phase.WAITING, lock=None, deadline=deadline)), ()
+
+
 def _undone(state: State, job: Job, event: ChainUndone) -> Step:
     """The blocks are replaced: what was in them mostly comes again, and is waited for until the order's end."""
     said = Report(job.order_hash, "chain-undone", text=job.phase)
@@ -359,7 +374,7 @@ def _undone(state: State, job: Job, event: ChainUndone) -> Step:
     return _put(state, replace(job, phase=Phase.WAITING, deadline=end)), (said,)
 
 
-def _void_lock_undone(state: State, job: Job, event: ChainUndone) -> Step:
+def _lock_gone(state: State, job: Job, event: ChainUndone | ChainReleased) -> Step:
     return _put(state, replace(job, lock=None)), ()
 
 
@@ -398,6 +413,10 @@ def _finish(state: State, job: Job, phase: Phase, outcome: str, at: int) -> Step
     return _put(state, job), (*said, EraseSecrets(job.order_hash))
 
 
+def _nothing(state: State, job: Job, event: Event) -> Step:
+    return state, ()
+
+
 def _put(state: State, job: Job) -> State:
     return replace(state, jobs={**state.jobs, job.order_hash: job})
 
@@ -416,7 +435,8 @@ _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
         ChainLocked: _locked,
         ChainSettled: _settled,
         ChainExpired: _expired,
-        ChainUndone: _void_lock_undone,
+        ChainReleased: _lock_gone,
+        ChainUndone: _lock_gone,
     },
     Phase.AWARDED: {
         Tick: _promise_over,
@@ -427,7 +447,8 @@ _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
         ChainLocked: _locked,
         ChainSettled: _settled,
         ChainExpired: _expired,
-        ChainUndone: _void_lock_undone,
+        ChainReleased: _lock_gone,
+        ChainUndone: _lock_gone,
     },
     Phase.LOCKED: {
         Tick: _promise_over,
@@ -437,6 +458,7 @@ _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
         CancelAsked: _cancel_locked,
         ChainSettled: _settled,
         ChainExpired: _expired,
+        ChainReleased: _released,
         ChainUndone: _undone,
     },
     Phase.WAITING: {
@@ -447,6 +469,7 @@ _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
         ChainLocked: _locked,
         ChainSettled: _settled,
         ChainExpired: _expired,
+        ChainReleased: _released_late,
         ChainUndone: _undone,
     },
     Phase.REFUNDING: {
@@ -454,6 +477,7 @@ _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
         BidReceived: _bid_too_late,
         ChainSettled: _settled,
         ChainExpired: _expired,
+        ChainReleased: _released_late,
         ChainUndone: _undone,
     },
     **{
@@ -463,7 +487,8 @@ _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
             ChainLocked: _locked,
             ChainSettled: _settled,
             ChainExpired: _expired,
-            ChainUndone: _void_lock_undone,
+            ChainReleased: _lock_gone,
+            ChainUndone: _lock_gone,
         }
         for phase in (Phase.FAILED, Phase.CANCELLED)
     },
@@ -471,9 +496,10 @@ _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
         Tick: _forget,
         BidReceived: _bid_too_late,
         ChainSettled: _settled,
+        ChainReleased: _nothing,
         ChainUndone: _undone,
     },
-    Phase.SETTLED: {Tick: _forget, BidReceived: _bid_too_late, ChainUndone: _undone},
+    Phase.SETTLED: {Tick: _forget, BidReceived: _bid_too_late, ChainReleased: _nothing, ChainUndone: _undone},
 }
 TABLE: dict[tuple[Phase, type[Event]], Handler] = {
     (phase, kind): _EXPECTED[phase].get(kind, _unexpected)

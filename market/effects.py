@@ -131,6 +131,14 @@ class SendNotice(Effect):
 
 
 @dataclass(frozen=True, slots=True)
+class SubmitRelease(Effect):
+    """Send the transaction that gives this prover's lock up before its promise."""
+
+    order: Order
+    award: Award
+
+
+@dataclass(frozen=True, slots=True)
 class SubmitExpire(Effect):
     """Send the transaction that refunds the client."""
 
@@ -189,6 +197,7 @@ EFFECTS: tuple[type[Effect], ...] = (
     SubmitSettlement,
     SubmitBatch,
     SendNotice,
+    SubmitRelease,
     SubmitExpire,
     SubmitCancel,
     KeepReceipt,

@@ -248,9 +248,15 @@ class ChainExpired(JobEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class ChainReleased(JobEvent):
+    """The prover gave its lock up: the reservation is the client's again, and the order is open."""
+
+    prover: Address
+
+
+@dataclass(frozen=True, slots=True)
 class ChainUndone(JobEvent):
-    """What the chain had said of the order holds no longer: blocks that were acted on are replaced, or its prover
-    gave the lock up.
+    """What the chain had said of the order holds no longer: blocks that were acted on are replaced.
 
     What still holds, or holds again, is told after this one.
     """
@@ -266,6 +272,7 @@ CLIENT_EVENTS: tuple[type[Event], ...] = (
     ChainLocked,
     ChainSettled,
     ChainExpired,
+    ChainReleased,
     ChainUndone,
 )
 PROVER_EVENTS: tuple[type[Event], ...] = (
@@ -287,6 +294,7 @@ PROVER_EVENTS: tuple[type[Event], ...] = (
     ChainLocked,
     ChainSettled,
     ChainExpired,
+    ChainReleased,
     ChainUndone,
 )
 VERIFIER_EVENTS: tuple[type[Event], ...] = (
@@ -298,5 +306,6 @@ VERIFIER_EVENTS: tuple[type[Event], ...] = (
     ChainLocked,
     ChainSettled,
     ChainExpired,
+    ChainReleased,
     ChainUndone,
 )

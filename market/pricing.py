@@ -23,6 +23,9 @@ BID_LIFE = 30
 LOCK_WINDOW = 30
 """Most seconds after an award in which a client allows a lock: time for the witness and two slow blocks."""
 
+RELEASE_DIVISOR, BOUNTY_DIVISOR = 8, 4
+"""Of the collateral: what the Escrow burns of a released lock, and what it pays for settling a voided one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
@@ -40,6 +43,7 @@ class Tariff:
     """Proofs that take longer are done under a lock."""
     settle_gas: int = 420_000
     lock_gas: int = 160_000
+    release_gas: int = 80_000
     promise_slack: int = 20
     """Seconds added to the estimate: batch wait, block time and reorg depth."""
     settle_margin: int = 5
@@ -191,6 +195,17 @@ def worth_starting(order: Order, price: int, tariff: Tariff, gas_price: int, pro
 def worth_settling(order: Order, price: int, tariff: Tariff, gas_price: int, at_stake: int) -> bool:
     """Return whether a finished proof earns, with fee and what else is `at_stake`, at least the gas of settling."""
     return net_of_royalty(price, order) + order.verifier_fee + at_stake >= tariff.settle_gas * gas_price
+
+
+def worth_releasing(order: Order, tariff: Tariff, gas_price: int, late: int) -> bool:
+    """Return whether giving a lock up before its promise leaves more than what a late proof would earn, in wei."""
+    released = order.collateral - order.collateral // RELEASE_DIVISOR
+    return released - tariff.release_gas * gas_price > late
+
+
+def late_earnings(order: Order, price: int) -> int:
+    """Return what the proof of a voided lock earns, in wei: its price, and of the collateral the bounty alone."""
+    return net_of_royalty(price, order) + order.collateral // BOUNTY_DIVISOR
 
 
 def rounded_up(wei: int) -> int:

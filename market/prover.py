@@ -42,6 +42,7 @@ from market.effects import (
     SendRefusal,
     StartProof,
     SubmitLock,
+    SubmitRelease,
     SubmitSettlement,
     Unexpected,
 )
@@ -50,6 +51,7 @@ from market.events import (
     AwardReceived,
     ChainExpired,
     ChainLocked,
+    ChainReleased,
     ChainSettled,
     ChainUndone,
     Event,
@@ -70,7 +72,17 @@ from market.events import (
     WitnessReady,
 )
 from market.instants import FINALITY, SECOND, end_of, to_seconds
-from market.pricing import BID_LIFE, Decline, Situation, preflight, worth_settling, worth_starting
+from market.pricing import (
+    BID_LIFE,
+    RELEASE_DIVISOR,
+    Decline,
+    Situation,
+    late_earnings,
+    preflight,
+    worth_releasing,
+    worth_settling,
+    worth_starting,
+)
 from market.prover_state import Job, Phase, State, exposure, keeps_input, owes
 from protocol.binding import market_binding
 from protocol.structs import Bid
@@ -86,7 +98,7 @@ GAS_PATIENCE = 12 * SECOND
 SETTLE_GRACE = 2 * SECOND
 """How long after the last instant a block is waited for that came in time."""
 
-
+CHAIN_EVENTS = (ChainLocked, ChainReleased, ChainSettled, ChainExpired, ChainUndone)
 Effects = tuple[Effect, ...]
 Step = tuple[State, Effects]
 
@@ -104,7 +116,7 @@ def transition(state: State, event: Event) -> Step:
         return TABLE.get((job.phase, type(event)), _unexpected)(state, job, event)
     if isinstance(event, AwardReceived):
         return state, (SendRefusal(event.order_hash, event.peer, refusals.BID_UNKNOWN, 0),)
-    if isinstance(event, (ChainLocked, ChainSettled, ChainExpired, ChainUndone)):
+    if isinstance(event, CHAIN_EVENTS):
         return state, ()
     return state, (Unexpected(event.order_hash, type(event).__name__, "unknown"),)
 
@@ -138,7 +150,7 @@ def _funds(state: State, event: FundsChanged) -> Step:
 def _note_chain(state: State, event: JobEvent) -> State:
     if isinstance(event, ChainLocked):
         return replace(state, locks={**state.locks, event.order_hash: event})
-    if isinstance(event, (ChainSettled, ChainExpired, ChainUndone)) and event.order_hash in state.locks:
+    if isinstance(event, CHAIN_EVENTS) and event.order_hash in state.locks:
         return replace(state, locks={k: v for k, v in state.locks.items() if k != event.order_hash})
     return state
 
@@ -251,7 +263,7 @@ def _witness(state: State, job: Job, event: WitnessReady) -> Step:
     if not worth_starting(job.order, job.bid.price, state.tariff, gas_price, proving_ms, job.bid.locks):
         return _drop_and_tell(state, job, refusals.GAS_ROSE, event.at)
     if not job.bid.locks:
-        return _prove(state, job)
+        return _prove(state, job, event.at)
     award = job.award
     assert award is not None
     now = to_seconds(event.at)
@@ -288,12 +300,14 @@ def _locked(state: State, job: Job, event: ChainLocked) -> Step:
     """Another prover's lock may be replaced with its block, and this one's, sent already, may be mined instead."""
     if event.prover != state.account:
         return _await_lock(state, job), (Report(job.order_hash, "locked-by-another", event.prover),)
-    return _prove(state, replace(job, locked=True))
+    return _prove(state, replace(job, locked=True), event.at)
 
 
 def _locked_elsewhere(state: State, job: Job, event: ChainLocked) -> Step:
     if event.prover == state.account:
-        return _put(state, replace(job, locked=True)), ()
+        job = replace(job, locked=True)
+        deadline = min(job.deadline, _proof_due(state, job, event.at)) if job.phase is Phase.PROVING else job.deadline
+        return _put(state, replace(job, deadline=deadline)), ()
     if to_seconds(event.at) > event.promise_at:
         return state, ()  # a void one, told again: it hinders nobody
     if job.proof is not None and not job.bid.locks:  # shown to the verifier, who may be the client's
@@ -306,9 +320,10 @@ def _lock_undone(state: State, job: Job, event: ChainUndone) -> Step:
     return _put(state, replace(job, locked=False)), ()
 
 
-def _prove(state: State, job: Job) -> Step:
+def _prove(state: State, job: Job, at: int) -> Step:
     settler = _settler(state, job)
-    job = replace(job, phase=Phase.PROVING, settler=settler, deadline=_last_instant(job))
+    due = _proof_due(state, job, at)
+    job = replace(job, phase=Phase.PROVING, settler=settler, resting=False, deadline=due)
     binding = market_binding(job.order_hash, job.bid.payout, settler)
     said = Report(job.order_hash, "proving", job.order.client)
     return _put(state, job), (said, StartProof(job.order_hash, job.order, binding))
@@ -370,14 +385,44 @@ def _break(state: State, job: Job) -> State:
 
 
 def _again_later(state: State, job: Job, at: int) -> State:
-    """The next try, after twice the wait of the one before; the last instant of the job is another `Tick`."""
+    """The next try, after twice the wait of the one before."""
     wait = min(LONGEST_RETRY, FIRST_RETRY << min(job.attempts, 16)) * SECOND
-    job = replace(job, attempts=job.attempts + 1, deadline=min(at + wait, _last_instant(job)))
+    last = _proof_due(state, job, at) if job.phase is Phase.PROVING else _last_instant(job)
+    job = replace(job, attempts=job.attempts + 1, resting=True, deadline=min(at + wait, last))
     return _put(state, job)
 
 
-def _prove_again(state: State, job: Job, event: Tick) -> Step:
-    return _too_late(state, job, event) if event.at >= _last_instant(job) else _prove(state, job)
+def _proof_overdue(state: State, job: Job, event: Tick) -> Step:
+    """A proof that failed is tried again; a lock without a proof is given up while that still costs less."""
+    if event.at >= _last_instant(job):
+        return _too_late(state, job, event)
+    hopeless = job.locked and _release_at(state, job) <= event.at < end_of(job.bid.promise_at)
+    if hopeless and _saves_by_release(state, job):
+        return _release(state, replace(job, deadline=end_of(job.bid.promise_at)))
+    if job.resting:
+        return _prove(state, job, event.at)
+    return _put(state, replace(job, deadline=_last_instant(job))), ()
+
+
+def _release(state: State, job: Job) -> Step:
+    """The chain's word ends the job: until then a proof may still come, and be settled."""
+    assert job.award is not None
+    said = Report(job.order_hash, "releasing", job.order.client, job.order.collateral // RELEASE_DIVISOR)
+    return _put(state, job), (said, SubmitRelease(job.order_hash, job.order, job.award))
+
+
+def _release_at(state: State, job: Job) -> int:
+    """From when on a proof would come too late to be settled before its promise, in nanoseconds."""
+    return (job.bid.promise_at - state.tariff.settle_margin) * SECOND
+
+
+def _proof_due(state: State, job: Job, at: int) -> int:
+    release = _release_at(state, job)
+    return release if job.locked and at < release and _saves_by_release(state, job) else _last_instant(job)
+
+
+def _saves_by_release(state: State, job: Job) -> bool:
+    return worth_releasing(job.order, state.tariff, state.gas_price, late_earnings(job.order, job.bid.price))
 
 
 def _last_instant(job: Job) -> int:
@@ -468,7 +513,22 @@ def _locked_after_all(state: State, job: Job, event: ChainLocked) -> Step:
     job = replace(job, locked=True, attempts=0)
     if job.proof is not None:
         return _settle_if_worth(state, job, event.at)
-    return _prove(state, job) if keeps_input(job) else (state, ())
+    if keeps_input(job):
+        return _prove(state, job, event.at)
+    released = job.award is not None and event.at < end_of(job.bid.promise_at)
+    if released and worth_releasing(job.order, state.tariff, state.gas_price, 0):
+        return _release(state, job)
+    return _put(state, job), ()
+
+
+def _released(state: State, job: Job, event: ChainReleased) -> Step:
+    """Without a lock a proof that is made already is paid directly; one that is not made will not be."""
+    if event.prover != state.account or not job.locked:
+        return state, ()
+    job = replace(job, locked=False, lock_sent=False)
+    if job.phase is Phase.PROVING:
+        return _drop(state, job, "lock released", event.at)
+    return _put(state, job), ()
 
 
 def _expired(state: State, job: Job, event: ChainExpired) -> Step:
@@ -540,6 +600,7 @@ _WORKING: dict[type[Event], Handler] = {
     AwardReceived: _award_again,
     ChainLocked: _locked_elsewhere,
     ChainSettled: _settled,
+    ChainReleased: _released,
     ChainExpired: _expired,
     ChainUndone: _lock_undone,
 }
@@ -547,6 +608,7 @@ _ENDED: dict[type[Event], Handler] = {
     Tick: _forget,
     AwardReceived: _award_over,
     ChainLocked: _nothing,
+    ChainReleased: _released,
     ChainExpired: _nothing,
     ChainUndone: _nothing,
     LockFailed: _nothing,
@@ -566,7 +628,7 @@ _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
     Phase.PROVING: {
         **_WORKING,
         LockFailed: _nothing,
-        Tick: _prove_again,
+        Tick: _proof_overdue,
         ProofReady: _proof,
         ProofFailed: _proof_failed,
     },

@@ -56,6 +56,8 @@ class Job:
     lock_sent: bool = False
     """A lock was asked for; whatever was said of it, it may be mined. False again when its input is erased."""
     attempts: int = 0
+    resting: bool = False
+    """The last proof failed; the next one begins at the deadline."""
     outcome: str = ""
     earned: int = 0
 
@@ -75,7 +77,7 @@ class State:
     balance: int = 0
     gas_price: int = 0
     locks: Mapping[bytes, ChainLocked] = field(default_factory=dict)
-    """Locks of orders not settled or expired yet, as the chain told them."""
+    """Locks of orders not settled, expired or released yet, as the chain told them."""
     jobs: Mapping[bytes, Job] = field(default_factory=dict)
     unpaid: Mapping[bytes, int] = field(default_factory=dict)
     """client -> wei of proofs that were made for it without a lock and never paid: it has used up that much trust."""

@@ -33,6 +33,7 @@ from market.events import (
     VERIFIER_EVENTS,
     ChainExpired,
     ChainLocked,
+    ChainReleased,
     ChainSettled,
     ChainUndone,
     Event,
@@ -113,7 +114,7 @@ def transition(state: State, event: Event) -> Step:
         return TABLE.get((job.phase, type(event)), _unexpected)(state, job, event)
     if isinstance(event, ProofReceived):
         return _proof_received(state, event)
-    if isinstance(event, (ChainLocked, ChainSettled, ChainExpired, ChainUndone)):
+    if isinstance(event, (ChainLocked, ChainReleased, ChainSettled, ChainExpired, ChainUndone)):
         return state, ()
     return state, (Unexpected(event.order_hash, type(event).__name__, "unknown"),)
 
@@ -284,6 +285,8 @@ def _note_chain(state: State, event: JobEvent) -> State:
         locks = {key: lock for key, lock in state.locks.items() if key != event.order_hash}
         settled = {**state.settled, event.order_hash: event.at + SETTLED_MEMORY}
         return replace(state, locks=locks, settled=settled)
+    if isinstance(event, ChainReleased):
+        return replace(state, locks={key: lock for key, lock in state.locks.items() if key != event.order_hash})
     if isinstance(event, ChainUndone):
         locks = {key: lock for key, lock in state.locks.items() if key != event.order_hash}
         settled = {key: until for key, until in state.settled.items() if key != event.order_hash}
@@ -313,6 +316,7 @@ _WORKING: dict[type[Event], Handler] = {
     Tick: _over,
     ProofReceived: _again,
     ChainLocked: _nothing,
+    ChainReleased: _nothing,
     ChainSettled: _settled,
     ChainExpired: _expired,
     ChainUndone: _nothing,
@@ -325,6 +329,7 @@ _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
         Tick: _forget,
         ProofReceived: _again,
         ChainLocked: _nothing,
+        ChainReleased: _nothing,
         ChainSettled: _nothing,
         ChainExpired: _nothing,
         ChainUndone: _undone,
@@ -334,6 +339,7 @@ _EXPECTED: dict[Phase, dict[type[Event], Handler]] = {
         Tick: _forget,
         ProofReceived: _another,
         ChainLocked: _nothing,
+        ChainReleased: _nothing,
         ChainSettled: _nothing,
         ChainExpired: _nothing,
         ChainUndone: _nothing,

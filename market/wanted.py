@@ -21,6 +21,7 @@ from market.effects import (
     SubmitCancel,
     SubmitExpire,
     SubmitLock,
+    SubmitRelease,
     SubmitSettlement,
 )
 
@@ -39,6 +40,7 @@ _PROVER: dict[type[Effect], tuple[prover.Phase, ...]] = {
     ComputeWitness: (prover.Phase.WITNESSING,),
     SubmitLock: (prover.Phase.LOCKING,),
     StartProof: (prover.Phase.PROVING,),
+    SubmitRelease: (prover.Phase.PROVING, prover.Phase.DROPPED),
     SendProof: (prover.Phase.SENT,),
     SubmitSettlement: (prover.Phase.SETTLING,),
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from market.events import ChainExpired, ChainSettled, ChainUndone, JobEvent
+from market.events import ChainExpired, ChainReleased, ChainSettled, ChainUndone, JobEvent
 
 
 class CatchUp:
@@ -22,7 +22,8 @@ class CatchUp:
 
     def take(self, event: JobEvent) -> None:
         """Keep an event; the end of a stranger's order, or of its lock, makes all that is kept of it pointless."""
-        if isinstance(event, (ChainSettled, ChainExpired, ChainUndone)) and not self._known(event.order_hash):
+        over = isinstance(event, (ChainSettled, ChainReleased, ChainExpired, ChainUndone))
+        if over and not self._known(event.order_hash):
             self._kept.pop(event.order_hash, None)
         else:
             self._kept.setdefault(event.order_hash, []).append(event)

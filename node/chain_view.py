@@ -19,7 +19,7 @@ from contracts.packing import BatchJob
 from contracts.records import Advice, ModelRecord, Settlement, Status
 from contracts.records import Program as ProgramRecord
 from contracts.reverts import contract_error, decode_revert
-from market.events import ChainExpired, ChainLocked, ChainSettled, ChainUndone, JobEvent
+from market.events import ChainExpired, ChainLocked, ChainReleased, ChainSettled, ChainUndone, JobEvent
 from market.instants import SECOND
 from node.chain.client import ChainClient
 from node.chain.clock import ChainClock
@@ -296,6 +296,10 @@ class ChainView:
         """Lock an order for this account's award."""
         return await self._send(key, bindings.lock(order, award, signature))
 
+    async def release(self, order: Order, locking: Award, key: str) -> Receipt:
+        """Give up this account's lock before its promise, at a price."""
+        return await self._send(key, bindings.release(order, locking))
+
     async def expire(self, order: Order, locking: Award, key: str) -> Receipt:
         """Refund the client of a lock after the end of its order."""
         return await self._send(key, bindings.expire(order, locking))
@@ -459,10 +463,10 @@ def _job_event(entry: Log, at: int) -> JobEvent | None:
                 pay.price,
                 pay.verifier_fee,
             )
+        case chain_events.Released() as event:
+            return ChainReleased(at, event.order_hash, event.prover)
         case chain_events.Expired() as event:
             return ChainExpired(at, event.order_hash, entry.transaction_hash)
-        case chain_events.Released() as event:
-            return ChainUndone(at, event.order_hash)
         case _:
             return None
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The transactions of a job: lock, settle, expire, cancel; each named by its order, so sent once."""
+"""The transactions of a job: lock, settle, release, expire, cancel; each named by its order, so sent once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contracts.events import Skipped, decode_event
 from contracts.packing import BatchJob
 from contracts.records import Settlement
 from market import refusals
-from market.effects import SubmitBatch, SubmitCancel, SubmitExpire, SubmitLock, SubmitSettlement
+from market.effects import SubmitBatch, SubmitCancel, SubmitExpire, SubmitLock, SubmitRelease, SubmitSettlement
 from market.events import Event, SettlementFailed
 from node.chain.records import Receipt
 from node.chain_view import ChainView
@@ -135,6 +135,16 @@ class Transactions:
         )
         voided = lock is not None and lock.award != effect.award
         return BatchJob(settlement, lock.award if lock is not None and voided else None)
+
+    async def release(self, effect: SubmitRelease) -> None:
+        """Give up this prover's lock; whatever the chain answers, its block is the news."""
+        if not await self._chain.is_locked_by(effect.order_hash, effect.award):
+            return
+        key = f"release-{effect.order_hash.hex()}-{effect.award.bid_hash.hex()[:16]}"
+        try:
+            await self._chain.release(effect.order, effect.award, key)
+        except _REFUSED as error:
+            log.warning("release refused", order=effect.order_hash.hex()[:12], reason=error.message)
 
     async def expire(self, effect: SubmitExpire) -> None:
         """Refund the client of a lock that nobody settled."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Protocol
 
-from market.events import ChainExpired, ChainLocked, ChainSettled, JobEvent
-from sims.chain import SECOND, Entry, Escrow, Expired, Lock, Locked, Moved, Paid, Reverted, Settlement
+from market.events import ChainExpired, ChainLocked, ChainReleased, ChainSettled, JobEvent
+from sims.chain import SECOND, Entry, Escrow, Expired, Lock, Locked, Moved, Paid, Released, Reverted, Settlement
 from sims.network import Network
 from sims.scenario import Rates
 from sims.world import Draw, World
@@ -274,6 +274,10 @@ class Chain:
                 )
             case Locked():
                 return self._locked(entry.order_hash, entry.lock, block)
+            case Released():
+                if entry.lock.order.collateral:
+                    self._slash(entry.lock.award.prover, entry.order_hash, entry.lock.award.promise_at)
+                return ChainReleased(block.at, entry.order_hash, entry.lock.award.prover)
             case Expired():
                 if entry.lock.order.collateral:
                     award = entry.lock.award

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from market.effects import Effect, SendBid, SendProof, StartProof, SubmitSettlement
+from market.effects import Effect, SendBid, SendProof, StartProof, SubmitRelease, SubmitSettlement
 from market.events import ProofReady
 from protocol.messages import AwardMessage, Message, ProofMessage
 from sims.babbling import Babbler
@@ -55,6 +55,26 @@ class Stalling(ProverNode):
 
     def prove(self, effect: StartProof, done: Callable[..., None]) -> None:
         """Keep the effect for ever."""
+
+    def perform(self, effect: Effect, done: Callable[..., None], failed: Callable[[], None]) -> None:
+        """Give no lock up, either."""
+        if isinstance(effect, SubmitRelease):
+            done()
+            return
+        super().perform(effect, done, failed)
+
+
+class Releasing(ProverNode):
+    """Wins, takes the input, locks, and gives the lock up at once: the order seems secured, and is not."""
+
+    honest = False
+
+    def prove(self, effect: StartProof, done: Callable[..., None]) -> None:
+        """Give up what the machine has just locked."""
+        job = self.state.jobs.get(effect.order_hash)
+        if job is not None and job.award is not None:
+            release = SubmitRelease(effect.order_hash, effect.order, job.award)
+            self.sender.release(release, lambda reason: None)
 
 
 class Wrong(ProverNode):

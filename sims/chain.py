@@ -94,7 +94,15 @@ class Moved:
     amount: int
 
 
-Entry = Paid | Locked | Expired | Moved
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A prover gave its lock up: the client has its reservation back, an eighth of the collateral is burned."""
+
+    order_hash: bytes
+    lock: Lock
+
+
+Entry = Paid | Locked | Released | Expired | Moved
 
 
 @dataclass(slots=True)
@@ -224,6 +232,21 @@ class Escrow:
                     self.restore(before)
                     raise
         self._require(paid > 0, "NothingLive")
+
+    def release(self, now: int, sender: bytes, order: Order, award: Award) -> None:
+        """Give a lock up before its promise; the order is open again."""
+        order_hash = hash_of(order)
+        lock = self.locks.get(order_hash)
+        if lock is None or lock.award_hash != hash_of(award):
+            raise Reverted("NotLocked")
+        self._require(sender == award.prover, "NotProver")
+        self._require(now <= award.promise_at, "PromiseMissed")
+        del self.locks[order_hash]
+        burned = order.collateral // 8
+        self._move(order.client, award.price + order.verifier_fee)
+        self._move(award.prover, order.collateral - burned)
+        self._move(BURNED, burned)
+        self.log.append(Released(order_hash, lock))
 
     def expire(self, now: int, order: Order) -> None:
         """Give the client its reservation back after the final deadline; the collateral is burned."""

@@ -28,7 +28,7 @@ from market import client
 from market.prover_state import EXPOSED, exposure
 from protocol.messages import Message, SealedInput
 from sims.blocks import Chain, Slash
-from sims.chain import BURNED, SECOND, Entry, Expired, Locked, Moved, Paid
+from sims.chain import BURNED, SECOND, Entry, Expired, Locked, Moved, Paid, Released
 from sims.client_node import ClientNode
 from sims.errors import LivenessViolationError, SafetyViolationError
 from sims.prover_node import ProverNode
@@ -216,6 +216,14 @@ def _changes(entry: Entry, read: Sequence[Entry], chain: Chain) -> list[tuple[by
                 (order.client, -award.price - order.verifier_fee),
                 (award.prover, -order.collateral),
             ]
+        case Released():
+            order, award = entry.lock.order, entry.lock.award
+            burned = order.collateral // 8
+            return [
+                (order.client, award.price + order.verifier_fee),
+                (award.prover, order.collateral - burned),
+                (BURNED, burned),
+            ]
         case Expired():
             order, award = entry.lock.order, entry.lock.award
             return [(order.client, award.price + order.verifier_fee), (BURNED, order.collateral)]
@@ -232,10 +240,10 @@ def _payment_changes(paid: Paid, read: Sequence[Entry], chain: Chain) -> list[tu
         (chain.escrow.royalties.get(order.model_id, BURNED), royalty),
         (paid.settlement.settler if paid.sender == paid.settlement.settler else award.payout, order.verifier_fee),
     ]
-    held = [e.lock for e in read if isinstance(e, Locked) and e.order_hash == paid.order_hash]
-    if not held:
+    held = [e for e in read if isinstance(e, Locked | Released) and e.order_hash == paid.order_hash]
+    if not held or isinstance(held[-1], Released):
         return changes
-    lock = held[-1]
+    lock = held[-1].lock
     changes.append((order.client, lock.award.price + order.verifier_fee))
     if paid.at <= lock.award.promise_at:
         return [*changes, (lock.award.prover, order.collateral)]

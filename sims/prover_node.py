@@ -16,12 +16,14 @@ from market.effects import (
     SendRefusal,
     StartProof,
     SubmitLock,
+    SubmitRelease,
     SubmitSettlement,
 )
 from market.events import (
     AwardReceived,
     ChainExpired,
     ChainLocked,
+    ChainReleased,
     ChainSettled,
     Event,
     FundsChanged,
@@ -152,7 +154,7 @@ class ProverNode(Shell[prover.State]):
 
     def fed(self, event: Event) -> None:
         """Notice what the chain did to the own balance."""
-        if isinstance(event, (ChainLocked, ChainSettled, ChainExpired)):
+        if isinstance(event, (ChainLocked, ChainReleased, ChainSettled, ChainExpired)):
             self._funds(self.state.gas_price)
         elif isinstance(event, AwardReceived) and self.honest:
             self.around.awarded(self.index)
@@ -253,6 +255,8 @@ class ProverNode(Shell[prover.State]):
                 self.prove(effect, done)
             case SubmitLock():
                 self.sender.lock(effect, lambda reason: done(*([] if reason == "" else [self._unlocked(of)])))
+            case SubmitRelease():
+                self.sender.release(effect, lambda reason: failed() if reason is None else done())
             case SendProof():
                 self.send_proof(effect, done)
             case SubmitSettlement():

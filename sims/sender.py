@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from market.effects import SubmitBatch, SubmitCancel, SubmitExpire, SubmitLock, SubmitSettlement
+from market.effects import SubmitBatch, SubmitCancel, SubmitExpire, SubmitLock, SubmitRelease, SubmitSettlement
 from sims.blocks import Call, Transaction
 from sims.chain import Escrow, Settlement
 from sims.shell import Shell
@@ -65,6 +65,14 @@ class Sender:
             escrow.lock(now, self._node.account, effect.order, effect.award, effect.signature)
 
         self.send(f"lock {effect.order_hash.hex()} {effect.award.bid_hash.hex()[:16]}", call, done)
+
+    def release(self, effect: SubmitRelease, done: Outcome) -> None:
+        """Send what gives a lock up."""
+
+        def call(escrow: Escrow, now: int) -> None:
+            escrow.release(now, self._node.account, effect.order, effect.award)
+
+        self.send(f"release {effect.order_hash.hex()} {effect.award.bid_hash.hex()[:16]}", call, done)
 
     def expire(self, effect: SubmitExpire, done: Outcome) -> None:
         """Send a refund."""

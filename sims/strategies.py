@@ -25,6 +25,7 @@ PROVERS: dict[str, type[ProverNode]] = {
     "bids and vanishes": provers.Vanishing,
     "bids and refuses": provers.Refusing,
     "wins and stalls": provers.Stalling,
+    "locks and releases": provers.Releasing,
     "wrong proof": provers.Wrong,
     "late": provers.Late,
     "copies proofs": provers.Copying,

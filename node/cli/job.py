@@ -254,6 +254,7 @@ _STORY: dict[str, tuple[str, str, str]] = {
     "award-accepted": ("", "", "{account} took the award and the sealed input; proving"),
     "award-refused": ("award refused", "yellow", " by {account}: {text}"),
     "promise-missed": ("promise missed", "red", " by {account}; asking again"),
+    "lock-released": ("lock given up", "red", " by {account}; asking again"),
     "locked": ("", "", "locked on-chain by {account}"),
     "settled": ("settled", "green", ": proof verified on-chain, {account} did it, {amount} paid"),
     "refunded": ("refunded", "yellow", ": no proof came in time"),

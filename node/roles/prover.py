@@ -21,6 +21,7 @@ from market.effects import (
     SendRefusal,
     StartProof,
     SubmitLock,
+    SubmitRelease,
     SubmitSettlement,
 )
 from market.events import (
@@ -238,6 +239,8 @@ class ProverRole:
                 self._node.storage.require_room()  # tried again: there may be room before the lock is too late
                 if not await self._node.transactions.lock(effect):
                     return [LockFailed(self._node.clock.now(), effect.order_hash)]
+            case SubmitRelease():
+                await self._node.transactions.release(effect)
             case SendProof():
                 return [await self._send_proof(effect)]
             case SubmitSettlement():

@@ -41,16 +41,16 @@ refunded    x    x           .               .             .
 failed      x    x           .               .             .
 cancelled   x    x           .               .             .
 
-            ChainLocked ChainSettled ChainExpired ChainUndone
-collecting  x           x            x            x
-awarded     x           x            x            x
-locked      .           x            x            x
-waiting     x           x            x            x
-refunding   .           x            x            x
-settled     .           .            .            x
-refunded    .           x            .            x
-failed      x           x            x            x
-cancelled   x           x            x            x
+            ChainLocked ChainSettled ChainReleased ChainExpired ChainUndone
+collecting  x           x            x             x            x
+awarded     x           x            x             x            x
+locked      .           x            x             x            x
+waiting     x           x            x             x            x
+refunding   .           x            x             x            x
+settled     .           .            x             .            x
+refunded    .           x            x             .            x
+failed      x           x            x             x            x
+cancelled   x           x            x             x            x
 """
 PROVER = """
             Tick AwardReceived InputOpened InputRejected WitnessReady ProofReady ProofFailed LockFailed
@@ -64,24 +64,31 @@ settling    x    x             .           .             .            .         
 done        x    x             .           .             .            .          .           x
 dropped     x    x             .           .             .            .          .           x
 
-            VerifierAnswered SettlementFailed ChainLocked ChainSettled ChainExpired ChainUndone
-quoted      .                .                x           x            x            x
-awarded     .                .                x           x            x            x
-witnessing  .                .                x           x            x            x
-locking     .                .                x           x            x            x
-proving     .                .                x           x            x            x
-sent        x                .                x           x            x            x
-settling    x                x                x           x            x            x
-done        x                x                x           x            x            x
-dropped     x                x                x           x            x            x
+            VerifierAnswered SettlementFailed ChainLocked ChainSettled ChainReleased ChainExpired ChainUndone
+quoted      .                .                x           x            x             x            x
+awarded     .                .                x           x            x             x            x
+witnessing  .                .                x           x            x             x            x
+locking     .                .                x           x            x             x            x
+proving     .                .                x           x            x             x            x
+sent        x                .                x           x            x             x            x
+settling    x                x                x           x            x             x            x
+done        x                x                x           x            x             x            x
+dropped     x                x                x           x            x             x            x
 """
 VERIFIER = """
-            Tick ProofReceived ProofChecked SettlementFailed ChainLocked ChainSettled ChainExpired ChainUndone
-checking    x    x             x            .                x           x            x            x
-ready       x    x             .            .                x           x            x            x
-settling    x    x             .            x                x           x            x            x
-done        x    x             .            x                x           x            x            x
-dropped     x    x             .            x                x           x            x            x
+            Tick ProofReceived ProofChecked SettlementFailed
+checking    x    x             x            .
+ready       x    x             .            .
+settling    x    x             .            x
+done        x    x             .            x
+dropped     x    x             .            x
+
+            ChainLocked ChainSettled ChainReleased ChainExpired ChainUndone
+checking    x           x            x             x            x
+ready       x           x            x             x            x
+settling    x           x            x             x            x
+done        x           x            x             x            x
+dropped     x           x            x             x            x
 """
 ROLES: list[tuple[ModuleType, str]] = [(client, CLIENT), (prover, PROVER), (verifier, VERIFIER)]
 EVENTS = {client: CLIENT_EVENTS, prover: PROVER_EVENTS, verifier: VERIFIER_EVENTS}

@@ -6,10 +6,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from market_samples import AT, NOW, ORDER_HASH, TX, a_prover, locked, order_seen, settled
+from market_samples import AT, NOW, ORDER_HASH, PROVER, TX, a_prover, locked, order_seen, settled
 
 from market import prover
-from market.events import ChainExpired, ChainUndone, JobEvent
+from market.events import ChainExpired, ChainReleased, ChainUndone, JobEvent
 from market.instants import SECOND
 from node.catch_up import CatchUp
 from node.journal import Journal
@@ -46,6 +46,13 @@ def test_only_open_orders_and_own_ones_are_kept() -> None:
     kept = taken.kept()
     assert {event.order_hash for event in kept} == {ORDER_HASH, *(stranger(n) for n in range(30) if n % 3 == 2)}
     assert [type(event).__name__ for event in kept if event.order_hash == ORDER_HASH] == ["ChainLocked", "ChainSettled"]
+
+
+def test_a_lock_that_was_released_is_nothing_to_hear_of() -> None:
+    taken = CatchUp(lambda order_hash: False)
+    for event in [locked(), ChainReleased(AT, ORDER_HASH, PROVER)]:
+        taken.take(event)
+    assert taken.kept() == []
 
 
 def test_an_order_that_is_undone_after_its_end_is_heard_of_again() -> None:

@@ -9,7 +9,7 @@ import trio
 from escrow_market import ETHER, account, market
 
 from contracts import bindings
-from market.events import ChainLocked, ChainUndone, JobEvent
+from market.events import ChainLocked, ChainReleased, JobEvent
 from node.chain_view import open_chain
 from node.journal import Journal
 from node.settings import Settings
@@ -35,6 +35,6 @@ async def test_a_lock_that_is_given_up_is_told_as_one_that_is_gone(tmp_path: Pat
             await nursery.start(view.follow, heard.append)
             assert view.ledger.lock_of(order_hash) is None
             assert [(type(event), event.order_hash) for event in heard] == [
-                (ChainLocked, order_hash), (ChainUndone, order_hash)
+                (ChainLocked, order_hash), (ChainReleased, order_hash)
             ]  # fmt: skip
             nursery.cancel_scope.cancel()

@@ -191,7 +191,7 @@ def test_a_few_dozen_worlds_exercise_most_of_what_exists() -> None:
         found.add(swarm.run_seed(Options(nodes=12, jobs=10, seed=seed)))
     assert not found.failures, found.failures[0].violation
     seen = found.summary()["coverage"]
-    assert seen["pairs"] * 100 >= 55 * seen["pairs_of"], seen["missed_pairs"]
+    assert seen["pairs"] * 100 >= 52 * seen["pairs_of"], seen["missed_pairs"]
     assert seen["faults"] * 100 >= 90 * seen["faults_of"], seen["missed_faults"]
     assert seen["strategies"] * 100 >= 60 * seen["strategies_of"], seen["missed_strategies"]
 

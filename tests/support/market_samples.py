@@ -183,6 +183,7 @@ def all_events(at: int = AT) -> list[Event]:
         events.SettlementFailed(at, of, "AlreadySettled"),
         locked(at),
         settled(at),
+        events.ChainReleased(at, of, PROVER),
         events.ChainExpired(at, of, TX),
         events.ChainUndone(at, of),
     ]
@@ -206,6 +207,7 @@ def all_effects() -> list[effects.Effect]:
         effects.SubmitSettlement(of, *proof),
         effects.SubmitBatch(of, (effects.SubmitSettlement(of, *proof), effects.SubmitSettlement(of, *proof))),
         effects.SendNotice(of, "peer", b"\x88" * 32, TX),
+        effects.SubmitRelease(of, ORDER, award),
         effects.SubmitExpire(of, ORDER, b"\x88" * 32),
         effects.SubmitCancel(of, ORDER),
         effects.KeepReceipt(of, ORDER, TX),
