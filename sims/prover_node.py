@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 from market import prover, refusals
@@ -65,6 +64,7 @@ from sims.tokens import (
     signature_token,
     statement_hash,
 )
+from sims.workers import Work, Workers
 
 MACHINE: Machine[prover.State] = Machine("prover", prover.transition, prover.next_deadline)
 OUTPUTS = (1,)
@@ -108,8 +108,7 @@ class ProverNode(Shell[prover.State]):
         self.proofs = 0
         self.failures: list[tuple[int, int]] = []
         """(from, to) of every proof that could not be made."""
-        self._free = spec.capacity
-        self._queue: deque[tuple[int, Callable[[], None]]] = deque()
+        self._workers = Workers(self, spec.capacity)
 
     def serve(self) -> None:
         """Offer all programs: their bundles are audited and warm."""
@@ -147,13 +146,13 @@ class ProverNode(Shell[prover.State]):
 
     def restarted(self) -> None:
         """Begin with idle workers; bid when warm."""
-        self._free = self.spec.capacity
-        self._queue.clear()
+        self._workers.clear()
         self._funds(self.around.chain.gas_price)
         self.later(WARMING, self.serve)
 
     def fed(self, event: Event) -> None:
-        """Notice what the chain did to the own balance."""
+        """Notice what the chain did to the own balance, and to the jobs that are being proved."""
+        self._workers.stop_unwanted()
         if isinstance(event, (ChainLocked, ChainReleased, ChainSettled, ChainExpired)):
             self._funds(self.state.gas_price)
         elif isinstance(event, AwardReceived) and self.honest:
@@ -295,7 +294,7 @@ class ProverNode(Shell[prover.State]):
             return
         program = BY_ID[effect.order.program_id]
         took = draw_proving(self.draw, program, self.spec.slowness_percent)
-        self.work(took, lambda: self._proved(effect, took, done))
+        self._workers.begin(Work(effect, took, lambda: self._proved(effect, took, done), done))
 
     def _proved(self, effect: StartProof, took: int, done: Callable[..., None]) -> None:
         of = effect.order_hash
@@ -334,19 +333,3 @@ class ProverNode(Shell[prover.State]):
     def hindered_for(self, since: int, until: int) -> int:
         """Count what its machine lost on proofs that failed as well."""
         return super().hindered_for(since, until) + overlap(self.failures, since, until)
-
-    # --- workers -------------------------------------------------------------------------
-
-    def work(self, took: int, done: Callable[[], None]) -> None:
-        """Run on a free worker, or wait for one."""
-        if self._free == 0:
-            self._queue.append((took, done))
-            return
-        self._free -= 1
-        self.later(took, lambda: self._worked(done))
-
-    def _worked(self, done: Callable[[], None]) -> None:
-        self._free += 1
-        if self._queue and self._free:
-            self.work(*self._queue.popleft())
-        done()

@@ -288,6 +288,7 @@ class Shell(Generic[S]):
         self.disk.compact(encode_state(state))
 
     def _resume(self) -> None:
+        left = tuple(self.disk.outbox)  # what is asked for from now on begins by itself
         self.restarted()
         for transaction in self.disk.transactions.values():
             if transaction.mined_in is None:
@@ -296,7 +297,7 @@ class Shell(Generic[S]):
         if not self.rpc_out:
             self.catch_up()
         self.arm()
-        for effect_id in self.disk.outbox:
+        for effect_id in left:
             self.later(self.draw.below(PROMPT), self._acting(effect_id, 0))
 
     def restarted(self) -> None:
