@@ -188,7 +188,7 @@ class Process:
 
     def _start(self, journal: Journal) -> None:
         machine = MACHINES[self.role]
-        proving_ms = 40_000 if self.market.locks else 1_000
+        proving_ms = 31_000 if self.market.locks else 1_000
         selling = a_prover(programs={PROGRAM: proving_ms})
         states = {"client": client.State(), "prover": selling, "verifier": a_verifier()}
         self.shell = RoleShell(
