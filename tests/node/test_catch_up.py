@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from market_samples import AT, NOW, ORDER_HASH, PROVER, TX, a_prover, locked, order_seen, settled
 
 from market import prover
@@ -48,13 +49,6 @@ def test_only_open_orders_and_own_ones_are_kept() -> None:
     assert [type(event).__name__ for event in kept if event.order_hash == ORDER_HASH] == ["ChainLocked", "ChainSettled"]
 
 
-def test_a_lock_that_was_released_is_nothing_to_hear_of() -> None:
-    taken = CatchUp(lambda order_hash: False)
-    for event in [locked(), ChainReleased(AT, ORDER_HASH, PROVER)]:
-        taken.take(event)
-    assert taken.kept() == []
-
-
 def test_an_order_that_is_undone_after_its_end_is_heard_of_again() -> None:
     taken = CatchUp(lambda order_hash: False)
     for event in [locked(), settled(), locked(AT + 1)]:
@@ -62,9 +56,10 @@ def test_an_order_that_is_undone_after_its_end_is_heard_of_again() -> None:
     assert taken.kept() == [locked(AT + 1)]
 
 
-def test_a_lock_that_was_given_up_is_not_heard_of() -> None:
+@pytest.mark.parametrize("gone", [ChainReleased(AT, ORDER_HASH, PROVER), ChainUndone(AT, ORDER_HASH)])
+def test_a_lock_that_is_gone_is_not_heard_of(gone: JobEvent) -> None:
     taken = CatchUp(lambda order_hash: False)
-    for event in [locked(), ChainUndone(AT, ORDER_HASH)]:
+    for event in [locked(), gone]:
         taken.take(event)
     assert taken.kept() == []
 
