@@ -17,6 +17,9 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: cluster cluster-check soak
 .PHONY: fresh clean lock install-demo install-dev
 
+# Many tests wait for blocks and processes: one worker more than there are cores.
+TEST_WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
+
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -29,7 +32,7 @@ demo-check: install-demo ## assert what the last demo wrote to build/demo.json
 
 test: install-dev ## all tests: Python and Solidity
 	@mkdir -p build
-	$(PY) -m pytest -n 2 --dist loadgroup --junitxml=build/pytest.xml $(PYTEST_ARGS)
+	$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup --junitxml=build/pytest.xml $(PYTEST_ARGS)
 	$(PY) -m contracts.forge
 
 test-models: install-dev ## train, compile, prove and verify on-chain every model of tests/models.toml (PyTorch; a few minutes once it is installed)
