@@ -14,7 +14,9 @@ DEADLINE = 120.0
 
 def test_ctrl_c_ends_the_devnet_that_starts_and_a_second_one_is_refused(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "proofmesh.main", "--data-dir", str(tmp_path / "data"), "devnet", "up"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as up:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_hears_ctrl_c
+    ) as up:
         try:
             child = _child_that_works(up.pid, tmp_path / "data" / "devnet" / "lock")
             again = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)
@@ -25,6 +27,11 @@ def test_ctrl_c_ends_the_devnet_that_starts_and_a_second_one_is_refused(tmp_path
             up.kill()
         assert b"Traceback" not in up.stderr.read() if up.stderr else False
     assert not Path(f"/proc/{child}").exists()
+
+
+def _hears_ctrl_c() -> None:
+    """As at a terminal: what a shell starts in the background ignores it, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _child_that_works(parent: int, lock: Path) -> int:

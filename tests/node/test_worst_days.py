@@ -68,6 +68,7 @@ class ProverAt:
         context = SimpleNamespace(
             network=NETWORK,
             clock=Clock(),
+            chain=None,
             vault=self.vault,
             input_name=NodeContext.input_name,
             erase_secrets=lambda order_hash: None,
