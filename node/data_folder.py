@@ -62,6 +62,11 @@ class DataFolder:
         return self.path / "scratch"
 
     @property
+    def status(self) -> Path:
+        """How the running node is; it stays when the node has ended."""
+        return self.path / "status.json"
+
+    @property
     def receipts(self) -> Path:
         """Receipts of settled jobs."""
         return self.path / "receipts"

@@ -23,13 +23,26 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
+from node.data_folder import DataFolder
 from node.journal_format import Guarded, checksum, open_database, open_to_read, require_whole
-from protocol.errors import JournalCorruptError
+from protocol.errors import JournalCorruptError, JournalLostError
 
-__all__ = ["KEPT_TRANSACTIONS", "Journal", "checksum"]
+__all__ = ["KEPT_TRANSACTIONS", "Journal", "checksum", "open_journal"]
 
 KEPT_TRANSACTIONS = 4_096
 """Mined transactions of an account that are kept, so that their keys are not used again."""
+
+
+def open_journal(folder: DataFolder) -> Journal:
+    """Open the journal of a data folder, or make it where no node has run yet.
+
+    Raises:
+        JournalLostError: a node has run here, and what it remembered is gone. Else as `Journal` does.
+    """
+    # To an empty file SQLite adds nothing from a log beside it: it removes the log.
+    if folder.status.exists() and not (folder.journal.exists() and folder.journal.stat().st_size):
+        raise JournalLostError(f"{folder.journal} is gone or empty, though a node has run here.")
+    return Journal(folder.journal)
 
 
 class Journal:

@@ -102,7 +102,7 @@ def open_database(path: Path) -> sqlite3.Connection:
         except BaseException as error:
             database.close()
             if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
-                raise JournalFormatError(f"{path} is not a journal.") from None
+                raise JournalFormatError(f"{path} is not a journal.", remedy=JournalCorruptError.remedy) from None
             raise
     return database
 
@@ -160,7 +160,7 @@ def _require_format(database: sqlite3.Connection, path: Path) -> None:
         database.executescript(f"BEGIN IMMEDIATE; {schema} {identity} COMMIT;")
         return
     if application != APPLICATION_ID:
-        raise JournalFormatError(f"{path} is not a journal.")
+        raise JournalFormatError(f"{path} is not a journal.", remedy=JournalCorruptError.remedy)
     if version not in (FORMAT_VERSION, *_MIGRATIONS):
         raise JournalFormatError(f"{path} has format {version}; this version reads 1 to {FORMAT_VERSION}.")
     for (problem,) in database.execute("PRAGMA quick_check(1)"):

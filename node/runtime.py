@@ -28,7 +28,7 @@ from node.endpoint import MarketEndpoint
 from node.executor import Executor, executor_of
 from node.external_programs import ExternalPrograms
 from node.greeting import Greeter, Profile
-from node.journal import Journal
+from node.journal import Journal, open_journal
 from node.net import Limits, Transport, load_or_create
 from node.net.identity import fresh
 from node.net.limits import Rate, RelayLimits
@@ -241,7 +241,7 @@ async def running_node(
     Raises:
         ProofmeshError: the folder is in use, the chain is another one, a port is taken.
     """
-    with folder.locked(), Journal(folder.journal) as journal:
+    with folder.locked(), open_journal(folder) as journal:
         async with (
             open_chain(settings, account, journal) as chain,
             executor_of(settings, folder) as workers,

@@ -21,7 +21,6 @@ from node.role_shell import RoleShell
 from node.storage import Storage
 from protocol import bounded_json
 
-FILE = "status.json"
 PERIOD_SECONDS = 5.0
 MOST_NAMES = 40
 Shells = list[RoleShell[client.State] | RoleShell[prover.State] | RoleShell[verifier.State]]
@@ -33,7 +32,7 @@ async def keep_status(
     """Write the status until cancelled; a full disk costs the status, not the node."""
     while True:
         try:
-            _write(folder.path / FILE, _snapshot(transport, shells, storage) | {"rpc": chain.client.rpc.report()})
+            _write(folder.status, _snapshot(transport, shells, storage) | {"rpc": chain.client.rpc.report()})
         except OSError:
             transport.counters["status_not_written"] += 1
         await trio.sleep(PERIOD_SECONDS)
@@ -42,7 +41,7 @@ async def keep_status(
 def read_status(folder: DataFolder) -> dict[str, Any] | None:
     """Return the last status, None if there is none."""
     try:
-        found: dict[str, Any] = bounded_json.loads((folder.path / FILE).read_text())
+        found: dict[str, Any] = bounded_json.loads((folder.status).read_text())
     except (OSError, ValueError):
         return None
     return found

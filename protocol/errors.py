@@ -318,6 +318,16 @@ class JournalFullError(JournalError):
     remedy = "Free space on the data folder's disk, or make it writable; a running node goes on by itself."
 
 
+class JournalLostError(JournalError):
+    """The journal is gone or empty where a node has run: what it promised is not known."""
+
+    code = "PM-JRN-005"
+    remedy = (
+        "Restore a backup with which nothing has run since. To go on without it remove status.json from the data "
+        "folder: jobs under way are lost, money on-chain is not."
+    )
+
+
 class VaultError(ProofmeshError):
     """A secret in the vault is missing, or its name is not acceptable."""
 

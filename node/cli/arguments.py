@@ -24,6 +24,8 @@ from protocol.structs import Network
 
 _UNITS = {"wei": 1, "gwei": 10**9, "eth": 10**18, "ether": 10**18}
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+MAX_SECONDS = 366 * 86_400
+"""No order or delay is longer: what is, was mistyped, and would be waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def wei(text: str) -> int:
     Raises:
         UsageError: no amount, negative, a fraction of a wei, or 2^128 and more.
     """
-    match = re.fullmatch(r"\s*([0-9_]{1,80}(?:\.[0-9]{1,80})?)\s*([a-zA-Z]{0,8})\s*", text)
+    match = re.fullmatch(r"\s*([0-9]{1,80}(?:_[0-9]{1,80}){0,30}(?:\.[0-9]{1,80})?)\s*([a-zA-Z]{0,8})\s*", text)
     unit = match.group(2).lower() or "wei" if match else ""
     if match is None or unit not in _UNITS:
         raise UsageError(
@@ -104,12 +106,15 @@ def seconds(text: str) -> int:
     """Parse a duration: `90`, `90s`, `5m`, `2h`, `1d`.
 
     Raises:
-        UsageError: no duration, or nothing at all.
+        UsageError: no duration, nothing at all, or more than `MAX_SECONDS`.
     """
     match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text.strip())
     if match is None or int(match.group(1)) == 0:
         raise UsageError(f"{text[:40]!r} is not a duration.", remedy="Write it like 90s, 5m or 2h.")
-    return int(match.group(1)) * _SECONDS[match.group(2) or "s"]
+    found = int(match.group(1)) * _SECONDS[match.group(2) or "s"]
+    if found > MAX_SECONDS:
+        raise UsageError(f"{text[:40]!r} is longer than a year.", remedy="Write it like 90s, 5m or 2h.")
+    return found
 
 
 def fixed_bytes(text: str, length: int, what: str) -> bytes:

@@ -9,7 +9,7 @@ import trio
 
 from node.chain_view import ChainView, open_chain
 from node.cli.arguments import Session
-from node.journal import Journal
+from node.journal import open_journal
 
 
 def with_chain(session: Session, work: Callable[[ChainView], Awaitable[None]], *, sign: bool = True) -> None:
@@ -25,7 +25,7 @@ def with_chain(session: Session, work: Callable[[ChainView], Awaitable[None]], *
                 await work(chain)
             return
         folder, account = session.folder(), session.account()
-        with folder.locked(), Journal(folder.journal) as journal:
+        with folder.locked(), open_journal(folder) as journal:
             async with open_chain(settings, account, journal) as chain:
                 await work(chain)
 

@@ -23,7 +23,7 @@ from node.chain.transactions import SendingPolicy, TransactionSender
 from node.cli.arguments import Session, fixed_bytes, network_of, seconds
 from node.cli.output import ether
 from node.deployment_file import read_deployment, require_room, write_deployment
-from node.journal import Journal
+from node.journal import open_journal
 from node.settings import Settings
 from protocol.errors import ConfigError
 from protocol.hashing import keccak256
@@ -139,7 +139,7 @@ def _carry_out(session: Session, settings: Settings, reader: Rpc, found: Survey)
                 everything, abandon_on_cancel=True
             )
 
-    with folder.locked(), Journal(folder.journal) as journal:
+    with folder.locked(), open_journal(folder) as journal:
         return trio.run(run)
 
 

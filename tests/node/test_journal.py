@@ -16,10 +16,17 @@ import pytest
 
 from market import journal as market_journal
 from node.chain.store import TransactionStore
-from node.journal import KEPT_TRANSACTIONS, Journal
+from node.data_folder import open_data_folder
+from node.journal import KEPT_TRANSACTIONS, Journal, open_journal
 from node.journal_format import FORMAT_VERSION
 from node.journal_wal import wal_state
-from protocol.errors import JournalCorruptError, JournalError, JournalFormatError, JournalFullError
+from protocol.errors import (
+    JournalCorruptError,
+    JournalError,
+    JournalFormatError,
+    JournalFullError,
+    JournalLostError,
+)
 
 ROLES = ("client", "prover")
 
@@ -393,3 +400,24 @@ def test_a_tool_that_holds_the_file_for_a_while_is_no_end(tmp_path: Path) -> Non
             tool.execute("ROLLBACK")
         journal.append("client", b"a", [])
         assert list(journal.events("client")) == [b"a"]
+
+
+@pytest.mark.parametrize("loss", ["removed", "emptied"])
+def test_a_lost_journal_is_not_taken_for_a_new_one(tmp_path: Path, loss: str) -> None:
+    folder = open_data_folder(tmp_path / "data")
+    with open_journal(folder) as journal:
+        journal.append("prover", b"an event", [])
+        folder.status.write_text("{}")  # as a node does while it runs
+        copies = {path.name: path.read_bytes() for path in folder.path.glob("journal.sqlite*")}
+    with open_journal(folder):
+        pass
+    for name, content in copies.items():
+        (folder.path / name).write_bytes(content)  # as a power cut leaves it, its log beside it
+    folder.journal.unlink()
+    if loss == "emptied":
+        folder.journal.touch()
+    with pytest.raises(JournalLostError):
+        open_journal(folder)
+    assert all((folder.path / name).read_bytes() == copies[name] for name in copies if name != "journal.sqlite")
+    folder.status.unlink()
+    open_journal(folder).close()
