@@ -324,8 +324,12 @@ def _failure(job: Job) -> JobFailedError:
         for prover, code, quote in job.refused
     )
     if job.phase is Phase.FAILED and job.decision is None:
-        said = reasons or "no prover answered; are any running, and connected to this node?"
-        return NoBidsError(f"Nobody bid in {job.round} rounds. {said}.")
+        if not reasons:
+            return NoBidsError(
+                f"Nobody answered in {job.round} rounds.",
+                remedy="Connect to the market: --bootstrap, or bootstrap in config.toml; and see that provers run.",
+            )
+        return NoBidsError(f"Nobody bid in {job.round} rounds. {reasons}.")
     if job.phase is Phase.REFUNDED:
         return JobFailedError(
             "No proof came in time; the lock's payment was refunded.", remedy="Submit again."

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo, field_validator
 
+from protocol.checksum import checksum_fits
 from protocol.scalars import MAX_AMOUNT
 
 Role = Literal["client", "prover", "verifier", "publisher"]
@@ -46,6 +47,8 @@ def _address(value: Any) -> Any:
     body = value[2:]
     if value[:2] != "0x" or len(body) != 40 or any(c not in "0123456789abcdefABCDEF" for c in body):
         raise ValueError("must be an address: 0x and 40 hexadecimal digits")
+    if not checksum_fits(body):
+        raise ValueError("must be an address whose capitals are its checksum (EIP-55): a digit is mistyped")
     return bytes.fromhex(body)
 
 

@@ -17,6 +17,7 @@ from node.config import default_data_dir, load_settings
 from node.data_folder import DataFolder, open_data_folder
 from node.keystore import keystore_address, load_keystore, read_password
 from node.settings import Settings
+from protocol.checksum import checksum_fits
 from protocol.errors import ConfigError, KeystoreError, UsageError
 from protocol.scalars import MAX_AMOUNT
 from protocol.signing import Account
@@ -127,3 +128,17 @@ def fixed_bytes(text: str, length: int, what: str) -> bytes:
     if len(digits) != 2 * length or not re.fullmatch(r"[0-9a-fA-F]*", digits):
         raise UsageError(f"{text[:80]!r} is not {what}: 0x and {2 * length} hexadecimal digits.")
     return bytes.fromhex(digits)
+
+
+def address_bytes(text: str) -> bytes:
+    """Parse an address; capitals among its digits must be its checksum (EIP-55).
+
+    Raises:
+        UsageError: no address, or a mistyped one.
+    """
+    found = fixed_bytes(text, 20, "an address")
+    if not checksum_fits(text.removeprefix("0x")):
+        raise UsageError(
+            f"{text!r} has a wrong checksum: a digit is mistyped.", remedy="Copy the address again from its owner."
+        )
+    return found

@@ -16,7 +16,7 @@ from typing import Annotated
 import trio
 import typer
 
-from node.cli.arguments import Session, fixed_bytes, wei
+from node.cli.arguments import Session, address_bytes, wei
 from node.cli.output import ether
 from node.data_folder import open_data_folder
 from node.devnet.anvil import find_anvil
@@ -140,7 +140,7 @@ def faucet(
 ) -> None:
     """Give an account ETH on the devnet."""
     session: Session = context.obj
-    found, account, value = _running(session), fixed_bytes(address, 20, "an address"), wei(amount)
+    found, account, value = _running(session), address_bytes(address), wei(amount)
     trio.run(World.fund, found.rpc_url, account, value)
     session.output.say(f"0x{account.hex()} got {ether(value)}.")
     session.output.result({"account": account, "amount_wei": str(value)})

@@ -13,7 +13,7 @@ import typer
 from market.auction import POLICIES
 from market.effects import Report
 from market.refusals import explain
-from node.cli.arguments import Session, fixed_bytes, seconds, wei
+from node.cli.arguments import Session, address_bytes, fixed_bytes, seconds, wei
 from node.cli.output import ether
 from node.client_api import DEFAULT_DEADLINE, DEFAULT_GRACE, Client, JobFailedError, Request
 from node.job_files import JobFileError, JobFiles
@@ -66,7 +66,7 @@ def submit(
         raise UsageError(f"{policy!r} is not a policy.", remedy=f"Use one of: {', '.join(POLICIES)}.")
     _require_writable(receipt)
     values = read_inputs(inputs)
-    allowed = tuple(fixed_bytes(text, 20, "an address") for text in allow or ())
+    allowed = tuple(address_bytes(text) for text in allow or ())
     settings = session.settings(bootstrap=bootstrap)
     allowed = allowed or settings.client.allow
     if not allowed and not any_prover:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from node.cli.arguments import Session, fixed_bytes
+from node.cli.arguments import Session, address_bytes, fixed_bytes
 from node.cli.bundles import confined, find
 from node.cli.output import hexed
 from node.opening_file import fresh_secrets, read_opening, write_opening
@@ -24,6 +24,7 @@ from proving.prover import verify as check_proof
 from proving.readout import read_out, sentence
 from proving.statement.opening import commitments_of
 
+MAX_CHAIN_ID = 2**63 - 1
 MAX_PROOF_FILE = 1 << 20
 
 
@@ -63,7 +64,7 @@ def prove(
     opening: Annotated[
         Path | None, typer.Option(help="Opening of `proofmesh commit`: prove on exactly that commitment.")
     ] = None,
-    chain_id: Annotated[int, typer.Option(help="Chain on which the proof is to be used.")] = 0,
+    chain_id: Annotated[int, typer.Option(min=0, max=MAX_CHAIN_ID, help="Chain on which the proof is to be used.")] = 0,
     consumer: Annotated[str, typer.Option(help="Contract that is to accept it.")] = "0x" + "00" * 20,
     subject: Annotated[str, typer.Option(help="Wallet that it speaks for.")] = "0x" + "00" * 20,
 ) -> None:
@@ -71,7 +72,7 @@ def prove(
     session: Session = context.obj
     found = find(session, bundle)
     values = parse_inputs(found.manifest.inputs, read_inputs(inputs))
-    binding = local_binding(chain_id, fixed_bytes(consumer, 20, "an address"), fixed_bytes(subject, 20, "an address"))
+    binding = local_binding(chain_id, address_bytes(consumer), address_bytes(subject))
     layout = found.manifest.statement_layout
     own = read_opening(opening) if opening is not None else fresh_secrets(len(layout.groups) - 1)
     if len(own.groups) != len(layout.groups) - 1:
@@ -136,13 +137,15 @@ def _proof_fields(path: Path) -> dict[str, Any]:
         if not 2 <= len(inputs) <= 512 or any(not re.fullmatch(r"[0-9]{1,77}", value) for value in inputs):
             raise ValueError
         numbers = tuple(int(value) for value in inputs)
-        if any(value >= BN254_SCALAR_ORDER for value in numbers) or type(fields["chain_id"]) is not int:
+        if any(value >= BN254_SCALAR_ORDER for value in numbers):
+            raise ValueError
+        if type(fields["chain_id"]) is not int or not 0 <= fields["chain_id"] <= MAX_CHAIN_ID:
             raise ValueError
         return {
             "program_id": str(fields["program_id"]),
             "chain_id": fields["chain_id"],
-            "consumer": fixed_bytes(fields["consumer"], 20, "an address"),
-            "subject": fixed_bytes(fields["subject"], 20, "an address"),
+            "consumer": address_bytes(fields["consumer"]),
+            "subject": address_bytes(fields["subject"]),
             "public_inputs": numbers,
             "proof": fixed_bytes(fields["proof"], 256, "a proof"),
         }

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from contracts.deployment import Deployment
 from node.chain_view import open_chain
-from node.cli.arguments import Session, fixed_bytes
+from node.cli.arguments import Session, address_bytes
 from node.cli.deploy import contract_findings
 from node.config import resolve, write_config
 from node.confine.confinement import expected
@@ -64,8 +64,8 @@ def init(
     values: dict[str, object] = {
         "network": network,
         "chain_id": chain_id,
-        "escrow": fixed_bytes(escrow, 20, "an address") if escrow else None,
-        "registry": fixed_bytes(registry, 20, "an address") if registry else None,
+        "escrow": address_bytes(escrow) if escrow else None,
+        "registry": address_bytes(registry) if registry else None,
         "start_block": start_block,
         "rpc_url": session.flags.get("rpc_url"),
     }

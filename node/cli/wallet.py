@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from node.chain_view import ChainView
-from node.cli.arguments import Session, fixed_bytes, wei
+from node.cli.arguments import Session, address_bytes, wei
 from node.cli.chain_command import with_chain
 from node.cli.output import ether, instant
 from node.movements import movements
@@ -27,7 +27,7 @@ def balance(
 ) -> None:
     """Show what an account holds: in its wallet, in the Escrow, and on its way out."""
     session: Session = context.obj
-    account = fixed_bytes(address, 20, "an address") if address else session.address()
+    account = address_bytes(address) if address else session.address()
 
     async def work(chain: ChainView) -> None:
         wallet = await chain.native_balance(account)

@@ -12,6 +12,9 @@ import onnx
 import pytest
 from command_line import Shell
 
+from node.cli.local import _proof_fields
+from protocol.errors import ProofInvalidError
+
 RECORD = [1, 2, 3, 4]
 
 
@@ -89,3 +92,14 @@ def test_weights_in_a_file_beside_the_model_are_compiled_with_it(shell: Shell) -
     assert shell("model", "inspect", split["bundle_id"].removeprefix("0x"))["layers"] == same["layers"]
     (shell.folder / "model.data").unlink()
     assert shell("model", "compile", model, settings, exit_code=1)["error"] == "PM-MDL-004"
+
+
+@pytest.mark.parametrize("chain_id", [-1, 10**400, True, 1.5, None, "1"])
+def test_a_proof_file_with_an_impossible_chain_is_no_proof_file(tmp_path: Path, chain_id: object) -> None:
+    fields = {"format": "proofmesh.proof.v1", "program_id": "ab", "public_inputs": ["1", "2"], "chain_id": 5}
+    fields |= {"consumer": "0x" + "00" * 20, "subject": "0x" + "00" * 20, "proof": "0x" + "00" * 256}
+    (tmp_path / "good.json").write_text(json.dumps(fields))
+    assert _proof_fields(tmp_path / "good.json")["chain_id"] == 5
+    (tmp_path / "bad.json").write_text(json.dumps(fields | {"chain_id": chain_id}))
+    with pytest.raises(ProofInvalidError):
+        _proof_fields(tmp_path / "bad.json")
