@@ -10,7 +10,7 @@
 | PROVING | the proof | tries again after a failure; too late, dropped (a locked job at the order's end) |
 | SENT | the verifier's settlement | settles by itself, a margin before the promise |
 | SETTLING | its own settlement | tries again after a refusal; too late, dropped |
-| DONE, DROPPED | nothing | forgotten after the end of the order |
+| DONE, DROPPED | nothing | forgotten after the end of the order, or once it is final: a client's order may never end |
 
 The witness exists before anything is committed, so a bad input costs nobody a slash. Nothing is
 settled twice: the chain's word ends every job, whoever sent the transaction. But blocks are replaced, and a lock that
@@ -286,9 +286,9 @@ def _await_lock(state: State, job: Job) -> State:
 
 
 def _lock_known(state: State, job: Job) -> int:
-    """When a lock that was sent has been heard of, or is not mined any more."""
+    """When a lock that was sent has been heard of, or is not mined any more: after its promise it is not."""
     assert job.award is not None
-    return end_of(job.award.lock_by) + state.tariff.promise_slack * SECOND
+    return end_of(min(job.award.lock_by, job.award.promise_at)) + state.tariff.promise_slack * SECOND
 
 
 def _may_be_locked(state: State, job: Job, at: int) -> bool:
@@ -567,9 +567,8 @@ def _rest(state: State, job: Job, at: int) -> Step:
     promise = end_of(job.bid.promise_at)
     if keeps_input(job) and at < promise:
         return _put(state, replace(job, deadline=promise)), ()
-    end = end_of(job.order.final_by) + SECOND
-    if job.phase is Phase.DONE:
-        end = max(end, at + FINALITY)
+    final = max(at, promise) + FINALITY
+    end = final if job.phase is Phase.DONE else min(final, end_of(job.order.final_by) + SECOND)
     job = replace(job, lock_sent=job.lock_sent and job.proof is not None, deadline=end)
     return _put(state, job), (EraseSecrets(job.order_hash),)
 

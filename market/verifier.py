@@ -6,7 +6,7 @@
 | CHECKING | the off-chain check | dropped |
 | READY | others to settle with | settled, with all that is ready |
 | SETTLING | the chain's word | dropped: the promise is over |
-| DONE, DROPPED | nothing | forgotten after the end of the order |
+| DONE, DROPPED | nothing | forgotten after the end of the order, or once it is final: a client's order may never end |
 
 A proof that does not verify costs its sender a refusal and a lower score, and never a transaction. A checked
 one waits at most `batch_wait`, and never into the last `SPARE` before its promise: a batch must not make a prover late.
@@ -44,11 +44,11 @@ from market.events import (
     SettlementFailed,
     Tick,
 )
-from market.instants import SECOND, end_of, to_seconds
+from market.instants import FINALITY, SECOND, end_of, to_seconds
 from market.pricing import is_supported
 
 MAX_JOBS = 1_024
-"""Jobs that a verifier holds; more are refused."""
+"""Jobs that a verifier holds; those that ended make room for new ones, more than that are refused."""
 
 
 SPARE = 10 * SECOND
@@ -63,6 +63,10 @@ class Phase(StrEnum):
     SETTLING = "settling"
     DONE = "done"
     DROPPED = "dropped"
+
+
+ENDED = frozenset({Phase.DONE, Phase.DROPPED})
+"""Phases in which a job needs no settlement any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,7 @@ def _proof_received(state: State, event: ProofReceived) -> Step:
     if code:
         said = Report(event.order_hash, "refused", event.award.prover, 0, code)
         return state, (said, SendRefusal(event.order_hash, event.peer, code, 0))
+    state = _make_room(state)
     job = Job(event, Phase.CHECKING, end_of(_last_second(state, event)))
     check = CheckProof(
         event.order_hash, event.order, event.award, event.outputs, event.proof, event.settler
@@ -159,9 +164,20 @@ def _fault(state: State, event: ProofReceived) -> str:
         return refusals.AWARD_MISMATCH
     if lock is None and event.client_balance < total:
         return refusals.UNFUNDED
-    if len(state.jobs) >= MAX_JOBS:
+    if len(state.jobs) >= MAX_JOBS and _most_forgettable(state) is None:
         return refusals.AT_CAPACITY
     return ""
+
+
+def _make_room(state: State) -> State:
+    forgotten = _most_forgettable(state) if len(state.jobs) >= MAX_JOBS else None
+    return replace(state, jobs={key: job for key, job in state.jobs.items() if key != forgotten})
+
+
+def _most_forgettable(state: State) -> bytes | None:
+    """The job that ended and would be forgotten first; one that was paid for last, for its block may be taken back."""
+    ended = [(job.phase is Phase.DONE, job.deadline, key) for key, job in state.jobs.items() if job.phase in ENDED]
+    return min(ended)[2] if ended else None
 
 
 def _last_second(state: State, event: ProofReceived) -> int:
@@ -175,7 +191,7 @@ def _last_second(state: State, event: ProofReceived) -> int:
 def _checked(state: State, job: Job, event: ProofChecked) -> Step:
     request = job.request
     if not event.valid:
-        state = _end(state, job, Phase.DROPPED, "invalid proof")
+        state = _end(state, job, Phase.DROPPED, "invalid proof", event.at)
         said = Report(job.request.order_hash, "invalid-proof", request.award.prover)
         return state, (said, SendRefusal(request.order_hash, request.peer, refusals.PROOF_INVALID, 0))
     said = Report(request.order_hash, "checked", request.award.prover)
@@ -224,7 +240,7 @@ def _settlement(request: ProofReceived) -> SubmitSettlement:
 
 def _settlement_failed(state: State, job: Job, event: SettlementFailed) -> Step:
     request = job.request
-    state = _end(state, job, Phase.DROPPED, event.code)
+    state = _end(state, job, Phase.DROPPED, event.code, event.at)
     said = Report(request.order_hash, "settlement-failed", request.award.prover, 0, event.code)
     return state, (said, SendRefusal(request.order_hash, request.peer, refusals.SETTLEMENT_FAILED, 0))
 
@@ -232,7 +248,7 @@ def _settlement_failed(state: State, job: Job, event: SettlementFailed) -> Step:
 def _settled(state: State, job: Job, event: ChainSettled) -> Step:
     request = job.request
     earned = event.fee if event.settler == state.account else 0
-    state = _end(state, job, Phase.DONE, "settled")
+    state = _end(state, job, Phase.DONE, "settled", event.at)
     said = Report(request.order_hash, "settled", request.award.prover, earned)
     notice = SendNotice(request.order_hash, request.peer, request.award_hash, event.transaction_hash)
     return state, (said, notice)
@@ -244,7 +260,7 @@ def _undone(state: State, job: Job, event: ChainUndone) -> Step:
 
 
 def _expired(state: State, job: Job, event: ChainExpired) -> Step:
-    return _end(state, job, Phase.DROPPED, "expired"), ()
+    return _end(state, job, Phase.DROPPED, "expired", event.at), ()
 
 
 def _again(state: State, job: Job, event: ProofReceived) -> Step:
@@ -260,7 +276,7 @@ def _another(state: State, job: Job, event: ProofReceived) -> Step:
 
 
 def _over(state: State, job: Job, event: Tick) -> Step:
-    return _end(state, job, Phase.DROPPED, "too late"), ()
+    return _end(state, job, Phase.DROPPED, "too late", event.at), ()
 
 
 def _forget(state: State, job: Job, event: Tick) -> Step:
@@ -294,8 +310,8 @@ def _note_chain(state: State, event: JobEvent) -> State:
     return state
 
 
-def _end(state: State, job: Job, phase: Phase, outcome: str) -> State:
-    deadline = end_of(job.request.order.final_by) + SECOND
+def _end(state: State, job: Job, phase: Phase, outcome: str, at: int) -> State:
+    deadline = min(end_of(job.request.order.final_by) + SECOND, at + FINALITY)
     return _put(state, replace(job, phase=phase, outcome=outcome, deadline=deadline))
 
 

@@ -131,7 +131,7 @@ class ProverRole:
             return
         order_hash = digest(self._node.network, message.order)
         job = self.shell.state.jobs.get(order_hash)
-        if (job is not None and job.issued_at >= message.issued_at) or self._node.ledger.is_cancelling(order_hash):
+        if (job is not None and job.issued_at >= message.issued_at) or self._is_over(order_hash):
             return
         secret = secrets.token_bytes(32)
         sealing_key = public_key(secret)
@@ -170,9 +170,10 @@ class ProverRole:
 
     async def _order_fault(self, order: Order, order_hash: bytes) -> str:
         """Why no proof of an order would be paid, whatever it is locked for; looked at before anything is spent."""
-        if self._node.ledger.is_cancelling(order_hash):
-            return refusals.ORDER_TAKEN
-        return await self._terms.fault(order)
+        return refusals.ORDER_TAKEN if self._is_over(order_hash) else await self._terms.fault(order)
+
+    def _is_over(self, order_hash: bytes) -> bool:
+        return self._node.ledger.is_done(order_hash) or self._node.ledger.is_cancelling(order_hash)
 
     async def _sealed_input(self, peer: str, message: SealedInput) -> None:
         job = self.shell.state.jobs.get(message.order_hash)
