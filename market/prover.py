@@ -286,9 +286,9 @@ def _await_lock(state: State, job: Job) -> State:
 
 
 def _lock_known(state: State, job: Job) -> int:
-    """When a lock that was sent has been heard of, or is not mined any more: after its promise it is not."""
+    """When a lock that was sent has been heard of, or is not mined any more."""
     assert job.award is not None
-    return end_of(min(job.award.lock_by, job.award.promise_at)) + state.tariff.promise_slack * SECOND
+    return end_of(job.award.lock_by) + state.tariff.promise_slack * SECOND
 
 
 def _may_be_locked(state: State, job: Job, at: int) -> bool:

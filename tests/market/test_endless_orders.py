@@ -10,7 +10,6 @@ from market_phases import LOCKING, S, run
 from market_samples import (
     AT,
     NETWORK,
-    OTHER,
     PROGRAM,
     a_bid,
     a_prover,
@@ -18,7 +17,6 @@ from market_samples import (
     an_award,
     an_order,
     award_received,
-    locked,
     order_seen,
     proof_received,
     settled,
@@ -27,16 +25,12 @@ from market_samples import (
 from market import prover, refusals, verifier
 from market.effects import CheckProof, SendRefusal
 from market.events import (
-    ChainLocked,
     Event,
-    InputOpened,
     InputRejected,
-    LockFailed,
     ProofChecked,
     ProofReceived,
     SettlementFailed,
     Tick,
-    WitnessReady,
 )
 from market.instants import FINALITY, SECOND, end_of
 from protocol.eip712 import digest
@@ -54,22 +48,14 @@ def ended(role: object, state: S, latest: int) -> None:
         state, _ = run(role, state, [Tick(due)])
 
 
-def test_a_lock_that_fails_under_an_award_without_end_gives_the_place_back() -> None:
+def test_an_award_whose_lock_may_come_at_any_time_is_refused() -> None:
     """Four such awards, of a client that empties its deposit before the lock, would fill a prover for good."""
     state = a_prover(programs={PROGRAM: LOCKING})
     state, _ = run(prover, state, [order_seen(order=ENDLESS)])
     award = an_award(state.jobs[ORDER_HASH].bid, lock_by=NEVER)
-    locking: list[Event] = [award_received(award), InputOpened(AT, ORDER_HASH), WitnessReady(AT, ORDER_HASH)]
-    state, _ = run(prover, state, locking)
-    assert state.jobs[ORDER_HASH].phase is prover.Phase.LOCKING
-    another: ChainLocked = replace(locked(account=OTHER), order_hash=ORDER_HASH)
-    for heard in (LockFailed(AT, ORDER_HASH), another):
-        stuck, _ = run(prover, state, [heard])
-        due = prover.next_deadline(stuck)
-        assert due == end_of(award.promise_at) + stuck.tariff.promise_slack * SECOND
-        free, _ = run(prover, stuck, [Tick(due)])
-        assert free.jobs[ORDER_HASH].phase is prover.Phase.DROPPED
-        ended(prover, free, due + FINALITY)
+    state, effects = run(prover, state, [award_received(award)])
+    assert [effect.code for effect in effects if isinstance(effect, SendRefusal)] == [refusals.BID_EXPIRED]
+    ended(prover, state, end_of(award.promise_at))
 
 
 @pytest.mark.parametrize("pays", [False, True])
