@@ -286,9 +286,12 @@ async def test_the_word_of_one_who_comes_by_a_relay_leads_into_no_private_networ
 async def test_garbage_to_a_relay_costs_score_and_the_relay_goes_on() -> None:
     async with relay_node(EAGER) as relay, hidden(relay) as node:
         async with attacker(relay) as hostile:
-            for count, words in enumerate(GARBAGE.values(), 1):
+            for count, (name, words) in enumerate(GARBAGE.items(), 1):
+                before = score(relay, hostile.peer_id)
                 await (await hostile.stream(HOP)).write(words)
                 await until(lambda: relay.counters["penalties"] == count)  # noqa: B023
+                at_once = before - score(relay, hostile.peer_id) > 20  # what is too long is not waited for
+                assert at_once == (name != "half a message")
         async with transport(listen=None) as client:
             assert await client.request(by(relay, node.peer_id), ECHO, b"1", 100) == b"echo 1"
         await still_serves(relay)
