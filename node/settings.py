@@ -204,7 +204,7 @@ class RelaySettings(Section):
         default=3_600, description="How long one connection is carried, in seconds; then it ends."
     )
     bytes_per_second: Annotated[WholeNumber, Field(ge=1 << 20, lt=2**63)] = Field(
-        default=8 << 20, description="Bytes a second of all carried connections together."
+        default=2 << 20, description="Bytes a second of all carried connections together."
     )
 
     @field_validator("through")

@@ -32,7 +32,7 @@ class RelayLimits:
     circuit_bytes: int = 256 * 2**20  # both directions together; then the circuit ends
     circuit_seconds: float = 3600.0
     idle_seconds: float = 60.0  # without a byte in one direction; who is alive pings every 10 s
-    bandwidth: Rate = Rate(per_second=8 * 2**20, burst=16 * 2**20)  # bytes of all circuits together
+    bandwidth: Rate = Rate(per_second=2 * 2**20, burst=4 * 2**20)  # bytes of all together: about a tenth of a core
     requests: Rate = Rate(per_second=0.5, burst=20)  # of one peer, and of one subnet
 
 
