@@ -89,7 +89,9 @@ def write_backup(folder: DataFolder, target: Path, *, journal: bool = True) -> B
         except FileExistsError:
             raise BackupError(f"{target} exists already.", remedy="Choose another name.") from None
         except (OSError, sqlite3.Error) as error:
-            raise BackupError(f"The backup could not be written ({error}).") from None
+            raise BackupError(
+                f"The backup could not be written ({error}).", remedy="Name a file in a folder with room for it."
+            ) from None
     return backup
 
 

@@ -27,6 +27,7 @@ def with_chain(session: Session, work: Callable[[ChainView], Awaitable[None]], *
         folder, account = session.folder(), session.account()
         with folder.locked(), open_journal(folder) as journal:
             async with open_chain(settings, account, journal) as chain:
+                session.output.step("Sending, and waiting for the chain ...")
                 await work(chain)
 
     trio.run(run)

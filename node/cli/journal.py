@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from market.instants import SECOND
 from node.cli.arguments import Session
-from node.cli.output import ether
+from node.cli.output import ether, instant
 from node.job_overview import Shown, overview
 from node.journal_rescue import plain, records
 from protocol.errors import JournalError
@@ -39,9 +39,9 @@ def show(context: typer.Context) -> None:
         [
             [
                 job.role,
-                f"0x{job.order_hash.hex()[:12]}",
+                f"0x{job.order_hash.hex()}",
                 f"{job.phase} ({job.outcome})" if job.outcome else job.phase,
-                datetime.fromtimestamp(job.waits_until // 10**9, UTC).isoformat(sep=" ", timespec="seconds"),
+                instant(job.waits_until // SECOND),
                 "-" if job.price is None else ether(job.price),
                 "yes" if job.locked else "",
                 ", ".join(job.effects),

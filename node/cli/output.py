@@ -85,9 +85,15 @@ def ether(wei: int) -> str:
 
 
 def instant(second: int) -> str:
-    """Return a Unix second as a date and time in this machine's time zone, and in how many seconds that is."""
+    """Return a Unix second as a date and time in this machine's time zone, and in how many seconds that is.
+
+    Others choose some of them: one beyond the calendar is still shown, as a number.
+    """
+    try:
+        when = datetime.fromtimestamp(second).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    except (ValueError, OverflowError, OSError):
+        return f"second {second}"
     until = second - int(time.time())
-    when = datetime.fromtimestamp(second).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
     return f"{when} (in {until} s)" if until > 0 else when
 
 

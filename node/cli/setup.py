@@ -32,6 +32,8 @@ from protocol.errors import ConfigError, DeployedCodeError, ProofmeshError
 
 config_app = typer.Typer(no_args_is_help=True)
 LEAST_FREE_BYTES = 500_000_000
+STALE_SECONDS = 30
+"""A running node writes how it is every five seconds; one that has not for so long hangs."""
 
 
 def register(app: typer.Typer) -> None:
@@ -125,7 +127,10 @@ def status(context: typer.Context) -> None:
         raise ConfigError("No node has run on this data folder.", remedy="Start one, or choose another --data-dir.")
     age = int(time.time()) - int(found["at"])
     by_relay = f", {found['peers_by_relay']} of them by a relay" if found.get("peers_by_relay") else ""
-    session.output.say(f"Process {found['pid']}, {age} s ago: {found['peers_connected']} peers connected{by_relay}.")
+    running = age <= STALE_SECONDS and Path(f"/proc/{found['pid']}").exists()
+    said = "runs" if running else "ended, or hangs"
+    peers = f"{found['peers_connected']} peers connected{by_relay}"
+    session.output.say(f"Process {found['pid']} {said}; {age} s ago: {peers}.")
     if found.get("carried_for_others"):
         session.output.say(f"{found['carried_for_others']} connections carried for others.")
     if found["storage"]["halted"]:
@@ -133,7 +138,7 @@ def status(context: typer.Context) -> None:
     for role, phases in found["jobs"].items():
         said = ", ".join(f"{count} {phase}" for phase, count in sorted(phases.items())) or "no jobs"
         session.output.say(f"{role}: {said}")
-    session.output.result({**found, "age_seconds": age})
+    session.output.result({**found, "age_seconds": age, "running": running})
 
 
 def _checked(name: str, look: Callable[[Session], str], session: Session) -> tuple[str, str, str]:

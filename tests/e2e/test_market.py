@@ -124,3 +124,4 @@ def test_the_command_line_tells_what_moved_deposits_and_how_a_node_is(
     market.run(written)
     status = result("status")
     assert status["pid"] == prover.node_pid and status["tasks"] > 10 and status["peers_connected"] > 0
+    assert status["running"] is True
