@@ -62,6 +62,28 @@ async def test_a_killed_peer_is_noticed_and_found_again(tmp_path: Path) -> None:
                 await say_until_heard(node, inbox, b"after")
 
 
+async def test_a_relay_that_is_stopped_or_killed_is_given_up_and_found_again(tmp_path: Path) -> None:
+    with peer_process(tmp_path) as first:
+        relay = await address_in(tmp_path)
+        async with (
+            transport(listen=None, limits=IMPATIENT, relays=[relay]) as node,
+            transport(listen=None, limits=IMPATIENT) as client,
+        ):
+            hidden, reachable = (f"/p2p/{node.peer_id}",), (f"{relay}/p2p-circuit/p2p/{node.peer_id}",)
+            await until(lambda: node.addresses == reachable)
+            assert await client.request(reachable[0], ECHO, b"1", 100) == b"echo 1"
+            first.send_signal(signal.SIGSTOP)
+            await until(lambda: node.addresses == hidden)
+            first.send_signal(signal.SIGCONT)
+            await until(lambda: node.addresses == reachable)
+            first.send_signal(signal.SIGKILL)
+            await until(lambda: node.addresses == hidden and not connected(client))
+            with peer_process(tmp_path, relay.split("/")[4]):
+                await until(lambda: node.addresses == reachable)
+                assert await client.request(reachable[0], ECHO, b"2", 100) == b"echo 2"
+            assert node.counters["host_restarts"] == client.counters["host_restarts"] == 0
+
+
 async def say_until_heard(node: Transport, inbox: Inbox, text: bytes) -> None:
     """Gossip needs a moment to know its neighbours; what counts is that it then works."""
     with trio.fail_after(HANG_GUARD):

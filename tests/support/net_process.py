@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A transport in a process of its own: `python -m net_process <key file folder> <address file> [port]`.
 
-It echoes, gossips back what it hears on the topic `said` as `heard`, and serves until it is killed.
+It echoes, gossips back what it hears on the topic `said` as `heard`, is a relay, and serves until it is killed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ ECHO = "/test/1/echo"
 async def serve(folder: Path, address_file: Path, port: str) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     node = Transport(
-        load_or_create(folder), [f"/ip4/127.0.0.1/tcp/{port}"], (), "test", address_file=address_file
+        load_or_create(folder),
+        [f"/ip4/127.0.0.1/tcp/{port}"],
+        (),
+        "test",
+        address_file=address_file,
+        serves_as_relay=True,
     )
 
     async def echo(peer: str, payload: bytes) -> bytes:
