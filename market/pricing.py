@@ -39,6 +39,8 @@ class Tariff:
     """Proofs at a time; twice as many jobs are taken."""
     exposure_cap: int = 10**17
     """Most that may be unsecured with one client, in wei; above it a lock is needed."""
+    collateral_cap: int = 10**17
+    """Most that one lock may put at stake, in wei: the client names it, and a quarter goes to whoever does the job."""
     lock_above_ms: int = 30_000
     """Proofs that take longer are done under a lock."""
     settle_gas: int = 420_000
@@ -132,7 +134,7 @@ def _offer(order: Order, tariff: Tariff, situation: Situation, proving_ms: int) 
     exposed = situation.exposure + order.price_cap + order.verifier_fee > tariff.exposure_cap
     worthwhile = proving_ms > tariff.lock_above_ms or exposed or bool(situation.verifier)
     locks = not situation.secured and worthwhile
-    if locks and order.collateral > situation.own_balance:
+    if locks and order.collateral > min(situation.own_balance, tariff.collateral_cap):
         return Decline(refusals.COLLATERAL_SHORT)
     price = asking_price(order, tariff, situation.gas_price, proving_ms, locks)
     if price > order.price_cap:

@@ -48,7 +48,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
     DEADLINE_TOO_SOON: ("the node cannot promise a proof that soon", "give a later --deadline"),
     AT_CAPACITY: ("the node's queue is full", "try again, or give a later --deadline"),
     UNFUNDED: ("the client's deposit does not cover the order", "run `proofmesh wallet deposit`"),
-    COLLATERAL_SHORT: ("the node lacks free collateral for a lock", "lower --collateral"),
+    COLLATERAL_SHORT: ("the lock needs more collateral than the node has, or puts at stake", "lower --collateral"),
     PROGRAM_BROKEN: ("a job of this program failed; the node stopped serving it", "wait, or check the bundle"),
     EXPOSURE_EXCEEDED: ("too much is unsecured with this client", "wait for settlements, or allow a lock"),
     UNSUPPORTED_ORDER: ("the node does not serve this kind of order", "see docs/PROTOCOL.md"),

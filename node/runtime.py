@@ -362,6 +362,7 @@ def tariff_of(settings: Settings) -> Tariff:
         least_margin_bps=chosen.least_margin_bps,
         capacity=chosen.capacity,
         exposure_cap=chosen.exposure_cap_wei,
+        collateral_cap=chosen.collateral_cap_wei,
         lock_above_ms=chosen.lock_above_ms,
         promise_slack=chosen.promise_slack_seconds,
         settle_margin=chosen.settle_margin_seconds,

@@ -100,6 +100,9 @@ class ProverSettings(Section):
     exposure_cap_wei: AmountWei = Field(
         default=10**17, description="Most wei of unpaid work for one client without a lock."
     )
+    collateral_cap_wei: AmountWei = Field(
+        default=10**17, description="Most wei of collateral that one lock may put at stake: the client names it."
+    )
     lock_above_ms: Annotated[WholeNumber, Field(ge=0)] = Field(
         default=30_000, description="Jobs estimated above this many milliseconds are locked on-chain first."
     )

@@ -169,6 +169,10 @@ def test_a_lock_needs_collateral_to_the_wei() -> None:
     over = TARIFF.exposure_cap
     assert code(answer(exposure=over, own_balance=ORDER.collateral)) == ""
     assert code(answer(exposure=over, own_balance=ORDER.collateral - 1)) == refusals.COLLATERAL_SHORT
+    for cap, expected in ((ORDER.collateral, ""), (ORDER.collateral - 1, refusals.COLLATERAL_SHORT)):
+        tariff = replace(TARIFF, collateral_cap=cap)
+        assert code(answer(exposure=over, own_balance=10**18, tariff=tariff)) == expected
+    assert code(answer(tariff=replace(TARIFF, collateral_cap=0))) == ""  # what is not locked puts nothing at stake
 
 
 def test_the_cap_is_compared_with_the_price_including_royalty() -> None:
