@@ -51,6 +51,11 @@ MAX_JOBS = 1_024
 """Jobs that a verifier holds; those that ended make room for new ones, more than that are refused."""
 
 
+INCLUDED_OUTPUTS = 12
+"""Outputs of a statement that `settle_gas` covers; a client may order many more, of a program of its own."""
+OUTPUT_GAS = 8_000
+"""What a further output costs at most: a multiplication, an addition, its call data, its place in the event."""
+
 SPARE = 10 * SECOND
 """What is left for a transaction before a deadline, in nanoseconds: the wait for a batch ends before."""
 
@@ -128,9 +133,10 @@ def next_deadline(state: State) -> int | None:
     return min((job.deadline for job in state.jobs.values()), default=None)
 
 
-def least_acceptable_fee(state: State) -> int:
-    """Return the fee below which settling would lose money, in wei."""
-    return max(state.least_fee, state.settle_gas * state.gas_price)
+def least_acceptable_fee(state: State, outputs: int = 0) -> int:
+    """Return the fee below which settling a statement of so many outputs would lose money, in wei."""
+    gas = state.settle_gas + OUTPUT_GAS * max(0, outputs - INCLUDED_OUTPUTS)
+    return max(state.least_fee, gas * state.gas_price)
 
 
 def _proof_received(state: State, event: ProofReceived) -> Step:
@@ -156,7 +162,7 @@ def _fault(state: State, event: ProofReceived) -> str:
         return refusals.UNSUPPORTED_ORDER
     if event.order_hash in state.settled:
         return refusals.ALREADY_SETTLED
-    if event.order.verifier_fee < least_acceptable_fee(state):
+    if event.order.verifier_fee < least_acceptable_fee(state, len(event.outputs)):
         return refusals.FEE_TOO_LOW
     if now >= _last_second(state, event):
         return refusals.TOO_LATE

@@ -136,6 +136,15 @@ def test_what_is_settled_or_refunded_is_refused_and_remembered_for_an_hour() -> 
     assert codes(run(verifier, verifier_in(Phase.DONE), [proof_received()])[1]) == [refusals.ALREADY_SETTLED]
 
 
+def test_a_long_statement_pays_for_its_gas() -> None:
+    """Each output is a multiplication on-chain: of many the verifier would pay most by itself."""
+    for outputs in (0, verifier.INCLUDED_OUTPUTS, 64):
+        gas = a_verifier().settle_gas + verifier.OUTPUT_GAS * max(0, outputs - verifier.INCLUDED_OUTPUTS)
+        for fee, expected in ((gas * GAS_PRICE, []), (gas * GAS_PRICE - 1, [refusals.FEE_TOO_LOW])):
+            request = proof_received(order=an_order(verifier_fee=fee))
+            assert asked(replace(request, outputs=(1,) * outputs)) == expected
+
+
 def test_jobs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verifier, "MAX_JOBS", 1)
     state = verifier_in(Phase.CHECKING)
