@@ -125,6 +125,7 @@ MUTANTS = (
     Mutant("src/Escrow.sol", "if (entry & DELIVERED != 0) revert", "if (entry == 0) revert"),
     Mutant("src/CreditGate.sol", "isUsed[nullifier] = true;", ""),
     Mutant("src/CreditGate.sol", "if (block.timestamp > expiresAt) revert", "if (expiresAt == 0) revert"),
+    Mutant("src/ProofConsumer.sol", "if (dev && ", "if (proofSystem == 0 && "),
     Mutant("src/ProofConsumer.sol", "if (msg.sender != escrow) revert", "if (msg.sender == address(0)) revert"),
     Mutant("src/CreditGate.sol", "!= resultHash) revert", "== 0) revert"),
     Mutant("src/CreditGate.sol", "commitment, subject, expiresAt));", "commitment, expiresAt));"),

@@ -145,6 +145,7 @@ interface IEscrow {
     function flagsOf(bytes32 orderHash) external view returns (bool submitted, bool delivered);
     function pendingWithdrawalOf(address account) external view returns (uint128 amount, uint64 availableAt);
     function total() external view returns (uint256);
+    function allowDev() external view returns (bool);
     function stateOf(bytes32 orderHash) external view returns (Status status, bytes31 content);
     function orderDigest(Order calldata order) external view returns (bytes32);
     function awardDigest(Award calldata award) external view returns (bytes32);

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {CodeStorage} from "./CodeStorage.sol";
 import {Groth16} from "./Groth16.sol";
+import {IEscrow} from "./IEscrow.sol";
 import {IProofConsumer} from "./IProofConsumer.sol";
 import {IRegistry} from "./IRegistry.sol";
 
@@ -25,8 +26,10 @@ abstract contract ProofConsumer is IProofConsumer {
     address private immutable _key;
 
     constructor(address escrow_, IRegistry registry, bytes32 programId_) {
-        (uint8 proofSystem,, address key) = registry.keyOf(programId_);
+        (uint8 proofSystem, bool dev, address key) = registry.keyOf(programId_);
         if (proofSystem != GROTH16_BN254) revert AnotherProgram(programId_);
+        // Anybody can forge a proof under development keys. Of the market's the Escrow takes none; nor are local ones.
+        if (dev && !IEscrow(escrow_).allowDev()) revert IEscrow.DevProgramRefused(programId_);
         (escrow, programId, _key) = (escrow_, programId_, key);
     }
 

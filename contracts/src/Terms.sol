@@ -33,7 +33,7 @@ abstract contract Terms is Typed {
     uint256 internal constant EXTERNAL = 2;
 
     IRegistry public immutable registry;
-    bool public immutable allowDev;
+    bool public immutable override allowDev;
 
     /// Pairs that a cache holds; further ones are read for each job.
     uint256 private constant CAPACITY = 16;

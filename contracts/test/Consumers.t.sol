@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {CreditGate} from "../src/CreditGate.sol";
+import {Escrow} from "../src/Escrow.sol";
 import {Groth16} from "../src/Groth16.sol";
 import {IEscrow} from "../src/IEscrow.sol";
 import {IProofConsumer} from "../src/IProofConsumer.sol";
@@ -279,6 +280,17 @@ contract CreditGateTest is Market {
         vm.prank(borrower);
         vm.expectPartialRevert(Groth16.ProofInvalid.selector);
         gate.borrowWithProof(list(inputs), proof, uint64(START + 100), "");
+    }
+
+    /// Where anybody can forge a proof, a pool lends only if its Escrow is one for development, too.
+    function test_constructor_OfADevelopmentProgramOnlyWhereTheEscrowTakesOne() external {
+        Escrow earnest = new Escrow(registry, false, DELAY);
+        address issuer = vm.addr(ISSUER_KEY);
+        vm.expectPartialRevert(IEscrow.DevProgramRefused.selector);
+        new CreditGate(address(earnest), registry, programId, new uint256[](1), issuer, 1 ether);
+        bytes32 ceremony = registry.registerProgram(1, key(), bytes32(0), bytes32(0), false);
+        CreditGate lends = new CreditGate(address(earnest), registry, ceremony, new uint256[](1), issuer, 1 ether);
+        require(lends.programId() == ceremony && lends.escrow() == address(earnest));
     }
 
     function test_onProof_OnlyByTheEscrowAndOfTheProgram() external {
