@@ -128,6 +128,9 @@ def open_data_folder(path: Path, *, create: bool = True) -> DataFolder:
     if found.st_mode & 0o077:
         # What lies in an open folder may have been read already: only an empty one is just closed.
         if any(path.iterdir()):
-            raise FolderError(f"{path} is open to other users.", remedy=f"Run `chmod 700 {path}`.")
+            raise FolderError(
+                f"{path} is open to other users.",
+                remedy=f"If it is this node's alone, run `chmod 700 {path}`; else choose another --data-dir.",
+            )
         path.chmod(0o700)
     return DataFolder(path.resolve())

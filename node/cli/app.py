@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import traceback
 from importlib.metadata import version
@@ -122,6 +123,10 @@ def _failed(error: BaseException, verbose: bool) -> int:
     """Print what ended a command, with code and remedy; return its exit code."""
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return INTERRUPTED
+    if isinstance(error, BrokenPipeError):
+        # Whoever read the output has gone. Nothing is left to say, at the end of the process neither.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return ProofmeshError.exit_code
     if isinstance(error, TyperException):
         context = getattr(error, "ctx", None)
         if type(error).__name__ == "NoArgsIsHelpError":  # raised while the help was printed

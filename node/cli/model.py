@@ -26,6 +26,8 @@ from proving.bundle import Bundle, load
 from proving.manifest import Manifest
 
 app = typer.Typer(no_args_is_help=True)
+MAX_ROYALTY_BPS = 5_000
+"""The Registry takes no more."""
 
 
 app.command("compile")(compile_model)
@@ -76,7 +78,9 @@ def audit_model(
 def publish(
     context: typer.Context,
     bundle: Annotated[str, typer.Argument(help="Id or folder of a bundle.")],
-    royalty_bps: Annotated[int, typer.Option(help="Your share of each price, in 1/100 of a percent.")] = 0,
+    royalty_bps: Annotated[
+        int, typer.Option(min=0, max=MAX_ROYALTY_BPS, help="Your share of each price, in 1/100 of a percent.")
+    ] = 0,
     licence: Annotated[str | None, typer.Option(help="Licence of the model.")] = None,
     uri: Annotated[str, typer.Option(help="Where people read about it.")] = "",
     parent: Annotated[str | None, typer.Option(help="Id of the model that this one replaces.")] = None,

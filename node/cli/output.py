@@ -31,7 +31,8 @@ class Output:
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
         # Into a pipe or a file a table is as wide as it is: a cut-off id is worth nothing.
-        wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
+        terminal = sys.stdout is not None and sys.stdout.isatty()  # there may be no standard output at all
+        wide = None if terminal or "COLUMNS" in os.environ else PIPED_WIDTH
         self.console = Console(soft_wrap=True, highlight=False, width=wide)
         self.progress = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -59,8 +60,7 @@ class Output:
     def result(self, fields: Mapping[str, Any]) -> None:
         """Print the result as one line of JSON with `--json`; silent otherwise."""
         if self.as_json:
-            print(json.dumps(jsonable(fields), sort_keys=True))
-            sys.stdout.flush()
+            print(json.dumps(jsonable(fields), sort_keys=True), flush=True)
 
     def event(self, fields: Mapping[str, Any]) -> None:
         """Print one line of JSON for something that happened, with `--json`; silent otherwise."""

@@ -5,6 +5,10 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,8 @@ from command_line import Shell
 
 from node.cli import app
 from node.cli.arguments import Session
+
+ROOT = Path(__file__).parents[2]
 
 
 def _made_to_raise(monkeypatch: pytest.MonkeyPatch, error: BaseException, *, in_nursery: bool = False) -> None:
@@ -59,3 +65,19 @@ def test_a_full_disk_is_called_one(shell: Shell, monkeypatch: pytest.MonkeyPatch
     _made_to_raise(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
     said = shell("account", "show", exit_code=3)
     assert said["error"] == "PM-CFG-006" and "No space left" in said["message"]
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+@pytest.mark.parametrize("closed", [True, False], ids=["closed", "whose reader has gone"])
+def test_an_output_that_nobody_reads_is_no_reason_to_complain(
+    tmp_path: Path, options: list[str], closed: bool
+) -> None:
+    words = [sys.executable, "-m", "proofmesh.main", "--data-dir", str(tmp_path / "data"), *options, "config", "show"]
+    command = ["bash", "-c", f"exec {shlex.join(words)} {'>&-' if closed else ''}"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120, cwd=ROOT)
+    finally:
+        os.close(writer)
+    assert done.stderr == "" and done.returncode == (0 if closed else 1)

@@ -225,6 +225,11 @@ def test_a_deposit_from_an_empty_wallet(fails: Fails, stranger: list[str]) -> No
     fails("PM-TX-003", 7, *stranger, "wallet", "deposit", "1eth")
 
 
+@pytest.mark.parametrize("royalty", ["-1", "5001", "1e3"])
+def test_a_royalty_that_the_registry_would_not_take(fails: Fails, royalty: str) -> None:
+    assert "royalty" in fails("PM-USE-001", 2, "model", "publish", "00" * 32, "--royalty-bps", royalty)
+
+
 def test_a_withdrawal_that_nobody_asked_for_or_of_more_than_there_is(fails: Fails, stranger: list[str]) -> None:
     fails("PM-USE-001", 2, *stranger, "wallet", "withdraw")
     fails("PM-USE-001", 2, *stranger, "wallet", "deposit", "0")
