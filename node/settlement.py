@@ -15,6 +15,7 @@ from contracts.records import Settlement
 from market import refusals
 from market.effects import SubmitBatch, SubmitCancel, SubmitExpire, SubmitLock, SubmitRelease, SubmitSettlement
 from market.events import Event, SettlementFailed
+from node.batch_gas import transactions_of
 from node.chain.records import Receipt
 from node.chain_view import ChainView
 from protocol.errors import InsufficientFundsError, RevertedError, TransactionRevertedError
@@ -88,6 +89,10 @@ class Transactions:
     async def settle_batch(self, effect: SubmitBatch) -> Sequence[Event]:
         """Settle several orders at once; each that the chain refuses is an event, the others are settled."""
         jobs = [self._job(settlement) for settlement in effect.settlements]
+        return [event for batch in transactions_of(jobs) for event in await self._settle_together(batch)]
+
+    async def _settle_together(self, jobs: Sequence[BatchJob]) -> Sequence[Event]:
+        """Settle what fits in one transaction."""
         good = await self._passing(jobs)
         refused = [job for job in jobs if job not in good]
         if good:
@@ -96,7 +101,7 @@ class Transactions:
                 receipt = await self._chain.settle_batch(good, key)
             except _REFUSED as error:
                 log.warning("batch refused", jobs=len(good), reason=error.message)
-                refused = jobs
+                refused = list(jobs)
             else:
                 log.info("batch mined", jobs=len(good), gas=receipt.gas_used)
                 refused += [job for job in good if _order_hash(job) in _skipped(receipt)]

@@ -13,10 +13,12 @@ from simulated_programs import SimulatedProgram
 
 from contracts import bindings
 from contracts.events import Settled
+from contracts.packing import BatchJob
 from contracts.records import Settlement
 from market import refusals
 from market.effects import SubmitBatch, SubmitSettlement
 from market.events import SettlementFailed
+from node import batch_gas
 from node.chain_view import open_chain
 from node.journal import Journal
 from node.settings import Settings
@@ -97,3 +99,36 @@ async def test_a_batch_of_bad_proofs_sends_nothing(chain: Market, tmp_path: Path
     assert len(events) == 3
     after = chain.rpc.quantity("eth_getTransactionCount", "0x" + VERIFIER.address.hex(), "latest")
     assert after == before
+
+
+async def test_no_transaction_needs_more_gas_than_it_may(
+    chain: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long statements of programs of their own would else keep every job of their batch from being settled."""
+    long = tuple(SimulatedProgram(f"long {number}", 40) for number in range(4))
+    for program in long:
+        chain.register_program(program)
+    jobs = []
+    for which in range(6):
+        order = chain.order(CLIENT.address, next(SALTS), program_id=long[which % 4].program_id)
+        award = chain.award(order, PROVER.address)
+        jobs += [chain.simulated(long[which % 4], CLIENT, order, award, VERIFIER.address), job(chain, which)]
+    monkeypatch.setattr(batch_gas, "TRANSACTION_GAS", 1_500_000)
+    before = int(chain.rpc.call("eth_blockNumber"), 16)
+    assert await perform(chain, tmp_path, jobs) == [] and {s.award.order_hash for s in jobs} <= paid(chain)
+    used = []
+    for number in range(before + 1, int(chain.rpc.call("eth_blockNumber"), 16) + 1):
+        for transaction in chain.rpc.call("eth_getBlockByNumber", hex(number), False)["transactions"]:
+            used.append(int(chain.rpc.call("eth_getTransactionReceipt", transaction)["gasUsed"], 16))
+    assert len(used) < len(jobs) / 2 and max(used) <= 1_500_000
+    assert sum(used) > 1_500_000  # in one transaction they would not have fitted
+
+
+def test_what_fits_goes_together_in_its_order(chain: Market) -> None:
+    jobs = [BatchJob(job(chain, which)) for which in range(8)]
+    many = tuple(jobs[which % 8] for which in range(128))
+    assert batch_gas.transactions_of(many) == (many,)
+    assert batch_gas.transactions_of(()) == ()
+    three = batch_gas.transactions_of(many * 3)
+    assert sum(three, ()) == many * 3 and len(three) == 3
+    assert all(batch_gas.estimated_gas(batch) <= batch_gas.TRANSACTION_GAS for batch in three)
