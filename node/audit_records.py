@@ -14,8 +14,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import structlog
+
+from protocol import bounded_json
 from protocol.errors import AuditError, WorkerLimitError
 from proving.audit import AuditResult
+
+log = structlog.get_logger("proofmesh.node")
 
 LIMIT_SECONDS = 3_600.0
 """How long a bundle is left alone that needed more than a worker may have: limits and machines change."""
@@ -74,14 +79,17 @@ class AuditRecords:
 
     def _read(self, bundle_id: bytes) -> dict[str, Any]:
         try:
-            fields = json.loads(self._path(bundle_id).read_text("utf-8"))
-        except (OSError, ValueError, RecursionError):
+            fields = bounded_json.loads(self._path(bundle_id).read_bytes())
+        except (OSError, ValueError):
             return {}
         return fields if isinstance(fields, dict) else {}
 
     def _write(self, bundle_id: bytes, fields: dict[str, object]) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._path(bundle_id).write_text(json.dumps(fields), "utf-8")
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._path(bundle_id).write_text(json.dumps(fields), "utf-8")
+        except OSError as error:  # a full disk costs another audit later, not the node
+            log.warning("an audit is not remembered", bundle=bundle_id.hex()[:16], reason=error.strerror)
 
     def _path(self, bundle_id: bytes) -> Path:
         return self._folder / f"{bundle_id.hex()}.json"

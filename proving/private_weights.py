@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
+from protocol import bounded_json
 from protocol.errors import AuditError, PrivateWeightsError
 from protocol.hashing import keccak256
 from protocol.scalars import BN254_SCALAR_ORDER, Record
@@ -173,7 +174,7 @@ def read_weights(path: Path, count: int) -> Weights:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ValueError
-        fields = json.loads(path.read_text("ascii"))
+        fields = bounded_json.loads(path.read_text("ascii"))
         values, blinding = tuple(fields["values"]), int(fields["blinding"])
         wrong = any(type(each) is not int or each < 0 for each in values)
         if len(values) != count or wrong or not 0 <= blinding < BN254_SCALAR_ORDER:
@@ -181,7 +182,7 @@ def read_weights(path: Path, count: int) -> Weights:
         return Weights(values, blinding)
     except FileNotFoundError:
         raise _missing() from None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise PrivateWeightsError(f"{path.name} does not hold the weights of this model.") from None
 
 

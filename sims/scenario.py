@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
+from protocol import bounded_json
 from protocol.errors import UsageError
 
 FORMAT = 1
@@ -223,7 +224,7 @@ def from_json(text: str) -> Scenario:
         UsageError: the text is not a scenario of this format.
     """
     try:
-        value = json.loads(text)
+        value = bounded_json.loads(text)
         if value.get("format") != FORMAT:
             raise UsageError(f"A scenario of format {value.get('format')} is not format {FORMAT}.")
         scenario = _ADAPTER.validate_python(value["scenario"])

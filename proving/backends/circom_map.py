@@ -108,6 +108,8 @@ def parse_map(data: bytes) -> CircomMap:
         found = _Map.model_validate(_tuples(tomllib.loads(data.decode("utf-8"))))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CompileSettingsError(f"{MAP_NAME} is not TOML: {error}.") from None
+    except RecursionError:
+        raise CompileSettingsError(f"{MAP_NAME} is nested too deep.") from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(each) for each in first["loc"])

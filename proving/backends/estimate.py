@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from protocol import bounded_json
 from protocol.errors import ConfigError
 from proving.backends.base import Estimate, Size
 from proving.constraints.files import wtns_bytes
@@ -60,7 +61,7 @@ class Calibration:
     def from_json(text: str) -> Calibration:
         """Parse what `to_json` wrote; raises ConfigError."""
         try:
-            fields = json.loads(text)
+            fields = bounded_json.loads(text)
             found = Calibration(**{name: type(default)(fields[name]) for name, default in asdict(REFERENCE).items()})
         except (ValueError, TypeError, KeyError) as error:
             raise ConfigError("The calibration of the prover is damaged; measure it again.") from error

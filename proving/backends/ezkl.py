@@ -26,6 +26,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from protocol import bounded_json
 from protocol.errors import (
     BackendError,
     BackendLimitError,
@@ -164,7 +165,7 @@ class Ezkl:
         if any(type(each) is not int or not 0 <= each < R for each in public_inputs):
             return False
         try:
-            parts = json.loads(verifying_key)
+            parts = bounded_json.loads(verifying_key)
             files = {
                 "key.vk": bytes.fromhex(parts["vk"]), "settings.json": parts["settings"].encode(),
                 "kzg.srs": bytes.fromhex(parts["srs"]), "proof.json": _proof_json(proof, public_inputs),

@@ -13,6 +13,7 @@ from devnet_market import small_bundle
 from node.audit_records import AuditRecords
 from node.bundle_store import BundleStore
 from protocol.errors import AuditError
+from proving.audit import AuditResult
 
 PROGRAM = b"\x07" * 32
 
@@ -51,10 +52,18 @@ async def test_a_refused_audit_is_not_paid_for_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", "[" * 10_000, '{"refused": 7}', '{"program_id": "x", "proving_ms": 1}']
+    "text", ["", "[]", "{", "[" * 10_000, "[" * 200_000, '{"refused": 7}', '{"program_id": "x", "proving_ms": 1}']
 )
 def test_a_damaged_record_of_an_audit_is_no_record(tmp_path: Path, text: str) -> None:
     (tmp_path / f"{PROGRAM.hex()}.json").write_text(text)
     records = AuditRecords(tmp_path, None)
     assert records.passed(PROGRAM) is None
     records.require_not_refused(PROGRAM)
+
+
+def test_a_record_that_cannot_be_written_costs_another_audit_and_not_the_node(tmp_path: Path) -> None:
+    (tmp_path / f"{PROGRAM.hex()}.json").mkdir()
+    records = AuditRecords(tmp_path, None)
+    found = records.remember(AuditResult(PROGRAM, PROGRAM, bytes(32), 1, 1, 1, 7, ()))
+    assert (found.program_id, found.proving_ms) == (PROGRAM, 7) and records.passed(PROGRAM) is None
+    records.refuse(PROGRAM, AuditError("no"))
