@@ -72,6 +72,18 @@ class NoBidsError(JobFailedError):
     remedy = "Raise --max-price or --deadline, or allow more provers with --allow."
 
 
+class ReceiptMissingError(ProofmeshError):
+    """The job is proved and paid, but its RPC does not give what the receipt is made of."""
+
+    code = "PM-JOB-004"
+    exit_code = 4
+    remedy = "Run `proofmesh job watch ORDER` with another rpc_url: one that gives traces, if a contract settled it."
+
+
+RECEIPT_SECONDS = 300.0
+"""How long a receipt is waited for once the chain has settled its order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What a caller wants, in wei and seconds. `allowed` None is any prover; it will see the input."""
@@ -212,7 +224,9 @@ class Client:
 
         Raises:
             NoBidsError, JobFailedError: it ended in another way.
+            ReceiptMissingError: it is settled, and the RPC does not say how.
         """
+        patience = trio.current_time() + RECEIPT_SECONDS
         while True:
             changed = self._changed
             job = self.job(order_hash)
@@ -221,9 +235,14 @@ class Client:
                 if receipt is not None:
                     self._write(order_hash)
                     return receipt
+                if trio.current_time() >= patience:
+                    transaction = (job.transaction_hash or b"").hex()
+                    raise ReceiptMissingError(f"Transaction 0x{transaction} settled the order, but cannot be read.")
             elif job.phase in FINAL:
                 self._write(order_hash)
                 raise _failure(job)
+            else:
+                patience = trio.current_time() + RECEIPT_SECONDS
             with trio.move_on_after(0.2):
                 await changed.wait()
 
