@@ -17,6 +17,7 @@ import trio
 from libp2p.network.connection.exceptions import RawConnError
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 from net_peers import ECHO, HANG_GUARD, QUICK, Inbox, accept, connected, transport, until
+from net_relays import answered
 
 from node.net import Limits, Transport
 from node.net.hardening import SafeYamux
@@ -71,7 +72,7 @@ async def test_a_relay_that_is_stopped_or_killed_is_given_up_and_found_again(tmp
         ):
             hidden, reachable = (f"/p2p/{node.peer_id}",), (f"{relay}/p2p-circuit/p2p/{node.peer_id}",)
             await until(lambda: node.addresses == reachable)
-            assert await client.request(reachable[0], ECHO, b"1", 100) == b"echo 1"
+            await answered(client, reachable[0])
             first.send_signal(signal.SIGSTOP)
             await until(lambda: node.addresses == hidden)
             first.send_signal(signal.SIGCONT)
@@ -80,7 +81,7 @@ async def test_a_relay_that_is_stopped_or_killed_is_given_up_and_found_again(tmp
             await until(lambda: node.addresses == hidden and not connected(client))
             with peer_process(tmp_path, relay.split("/")[4]):
                 await until(lambda: node.addresses == reachable)
-                assert await client.request(reachable[0], ECHO, b"2", 100) == b"echo 2"
+                await answered(client, reachable[0])
             assert node.counters["host_restarts"] == client.counters["host_restarts"] == 0
 
 

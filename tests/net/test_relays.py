@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 import trio
-from net_peers import ECHO, HANG_GUARD, LOOPBACK, QUICK, Inbox, accept, connected, transport, until
-from net_relays import by, end, hidden, relay_node
+from net_peers import HANG_GUARD, LOOPBACK, Inbox, accept, connected, transport, until
+from net_relays import RELAYED, answered, by, end, hidden, reach, relay_node
 
 from node.net import Transport
 from node.net.channel import Channel
@@ -35,10 +35,10 @@ async def test_two_nodes_that_nobody_can_dial_reach_each_other() -> None:
             data = await channel.receive(2**20)
             await channel.send(data + data)
 
-        prover.add_stream_handler("/test/1/double", double)
-        assert await client.request(prover.addresses[0], ECHO, b"1", 100) == b"echo 1"
-        assert await prover.request(client.peer_id, ECHO, b"2", 100) == b"echo 2"
-        async with client.open_channel(prover.peer_id, "/test/1/double") as channel:
+        prover.add_stream_handler("/test/1/double", double, HANG_GUARD)
+        await answered(client, prover.addresses[0])
+        await answered(prover, client.peer_id)
+        async with client.open_channel(prover.peer_id, "/test/1/double", HANG_GUARD) as channel:
             await channel.send(b"x" * 2**20)
             assert await channel.receive(2**21) == b"x" * 2**21
         assert snapshot_of(client, prover.peer_id) == snapshot_of(prover, client.peer_id) == relay.peer_id
@@ -52,7 +52,7 @@ async def test_gossip_passes_a_circuit() -> None:
     async with relay_node() as relay, hidden(relay) as prover, transport(listen=None) as client:
         await prover.subscribe("orders", accept, inbox)  # the relay takes no part in it
         await client.subscribe("orders", accept, Inbox())
-        await client.connect(prover.addresses[0])
+        await reach(client, prover.addresses[0])
         with trio.fail_after(HANG_GUARD):
             while not inbox.messages:
                 await client.publish("orders", b"order")
@@ -63,7 +63,7 @@ async def test_gossip_passes_a_circuit() -> None:
 async def test_a_circuit_ends_with_either_side() -> None:
     async with relay_node() as relay, hidden(relay) as prover:
         async with transport(listen=None) as client:
-            await client.connect(prover.addresses[0])
+            await reach(client, prover.addresses[0])
             await until(lambda: client.peer_id in connected(prover))
         await until(lambda: client.peer_id not in connected(prover))
         await until(lambda: relay.relay is not None and relay.relay.circuits == 0)
@@ -74,14 +74,14 @@ async def test_a_relay_that_comes_back_is_asked_again() -> None:
     identity = fresh()
     async with relay_node(identity=identity) as relay, hidden(relay) as prover, transport(listen=None) as client:
         before = prover.addresses
-        assert await client.request(before[0], ECHO, b"1", 100) == b"echo 1"
+        await answered(client, before[0])
         await end(relay)
         await until(lambda: prover.addresses == (f"/p2p/{prover.peer_id}",))
         assert prover.lasting_addresses == before
         listen = relay.addresses[0].rsplit("/p2p/", 1)[0]
         async with relay_node(identity=identity, listen=listen):
             await until(lambda: prover.addresses == before)
-            assert await client.request(before[0], ECHO, b"2", 100) == b"echo 2"
+            await answered(client, before[0])
     for node in (prover, client):
         assert node.counters["host_restarts"] == 0
 
@@ -105,7 +105,7 @@ async def test_with_several_relays_the_others_stay() -> None:
             await end(relay)
             await until(lambda: prover.addresses == (by(lasting, prover.peer_id),))
             async with transport(listen=None) as client:
-                assert await client.request(prover.addresses[0], ECHO, b"1", 100) == b"echo 1"
+                await answered(client, prover.addresses[0])
 
 
 async def test_newcomers_behind_nats_find_each_other_by_the_relay() -> None:
@@ -125,13 +125,13 @@ async def test_a_node_that_serves_no_relay_makes_no_circuits() -> None:
     async with transport() as node, transport(node.addresses[0], listen=None) as peer, transport() as client:
         await until(lambda: peer.peer_id in connected(node))
         with pytest.raises(PeerRefusedError):
-            await client.connect(by(node, peer.peer_id))
+            await reach(client, by(node, peer.peer_id))
 
 
 async def test_a_node_dials_nobody_through_itself() -> None:
     async with relay_node() as relay:
         with pytest.raises(PeerUnreachableError):
-            await relay.connect(by(relay, PEER))
+            await reach(relay, by(relay, PEER))
 
 
 @pytest.mark.parametrize(
@@ -176,14 +176,14 @@ async def test_a_node_with_relays_and_a_port_tells_the_relays_first() -> None:
 
 async def test_the_relay_of_a_peer_is_a_contact_like_any_other() -> None:
     async with relay_node() as relay, hidden(relay) as prover, transport(listen=None) as client:
-        await client.connect(prover.addresses[0])
+        await reach(client, prover.addresses[0])
         contact = client.book.of(relay.peer_id)
         assert contact is not None and contact.origin is Origin.HEARSAY and contact.source == prover.peer_id
 
 
 async def test_a_relay_without_room_in_the_book_is_not_dialled() -> None:
     async with relay_node() as relay, hidden(relay) as prover:
-        async with transport(listen=None, limits=replace(QUICK, hearsay=0)) as client:
+        async with transport(listen=None, limits=replace(RELAYED, hearsay=0)) as client:
             with pytest.raises(NetworkError):
-                await client.connect(prover.addresses[0])
+                await reach(client, prover.addresses[0])
             assert connected(client) == set()

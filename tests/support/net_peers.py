@@ -30,6 +30,8 @@ QUICK = Limits(
     ping_interval=0.5,
     ping_timeout=8.0,  # or hosts that share a busy machine with the test would be taken for dead
     restart_first=0.05,
+    dial_timeout=60.0,
+    relay_timeout=60.0,
 )
 
 

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import replace
 
 import multiaddr  # type: ignore[import-untyped]
 import trio
@@ -16,19 +17,22 @@ from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, Reservation, Stop
 from libp2p.relay.circuit_v2.pb.circuit_pb2 import PeerId as PeerMessage
 from libp2p.relay.circuit_v2.protocol_buffer import StatusCode, to_proto_status
 from libp2p.utils.varint import encode_varint_prefixed
-from net_peers import LOOPBACK, QUICK, Open, transport, until
+from net_peers import ECHO, HANG_GUARD, LOOPBACK, QUICK, Open, transport, until
 
 from node.net import Limits, NetworkIdentity, Transport
 from node.net.circuits import HOP, STOP, read_message
 from node.net.host import build
 from node.net.identity import fresh
+from protocol.errors import NetworkError
 
 Answer = Callable[[INetStream, HopMessage], Awaitable[None]]
-SECONDS = 5.0
+SECONDS = 60.0
+RELAYED = replace(QUICK, handshake_timeout=60.0)
+"""For nodes that share a busy machine with the test: a handshake by a relay takes many turns."""
 
 
 def relay_node(
-    limits: Limits = QUICK, *, listen: str = LOOPBACK, identity: NetworkIdentity | None = None
+    limits: Limits = RELAYED, *, listen: str = LOOPBACK, identity: NetworkIdentity | None = None
 ) -> AbstractAsyncContextManager[Transport]:
     """A node that carries for others."""
     return transport(listen=listen, limits=limits, identity=identity, serves_as_relay=True)
@@ -36,7 +40,7 @@ def relay_node(
 
 @asynccontextmanager
 async def hidden(
-    *relays: Transport, bootstrap: str | None = None, limits: Limits = QUICK, identity: NetworkIdentity | None = None
+    *relays: Transport, bootstrap: str | None = None, limits: Limits = RELAYED, identity: NetworkIdentity | None = None
 ) -> AsyncIterator[Transport]:
     """A node that listens on nothing, with a reservation at each of the relays."""
     addresses = [relay.addresses[0] for relay in relays]
@@ -44,6 +48,21 @@ async def hidden(
     async with transport(*others, listen=None, limits=limits, identity=identity, relays=addresses) as node:
         await until(lambda: len(node.reservations.addresses) == len(relays))
         yield node
+
+
+async def reach(node: Transport, address: str) -> str:
+    """Connect to a peer, however busy the machine is."""
+    return await node.connect(address, timeout=HANG_GUARD)
+
+
+async def answered(node: Transport, address: str) -> None:
+    """Ask a peer until it answers: a machine may be too busy for the deadlines of one request."""
+    with trio.fail_after(HANG_GUARD):
+        while True:
+            with suppress(NetworkError):
+                assert await node.request(address, ECHO, b"1", 100) == b"echo 1"
+                return
+            await trio.sleep(0.1)
 
 
 async def end(node: Transport) -> None:
