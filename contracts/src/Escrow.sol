@@ -54,7 +54,8 @@ contract Escrow is Settling {
     }
 
     /// Announces that the order shall not be served; it takes effect after the delay, so that a proof
-    /// already under way is still paid. A lock is not affected.
+    /// already under way is still paid. A lock is not affected, and takes the request's place: if it is given up, ask
+    /// again.
     function requestCancel(Order calldata order) external {
         if (msg.sender != order.client) revert NotClient(order.client);
         bytes32 orderHash = _readOrder(_newJob(), order);

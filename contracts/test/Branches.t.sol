@@ -6,7 +6,7 @@ import {Groth16} from "../src/Groth16.sol";
 import {IEscrow} from "../src/IEscrow.sol";
 import {IRegistry} from "../src/IRegistry.sol";
 import {TokenDesk} from "../src/TokenDesk.sol";
-import {Advice, Award, ModelRecord, Order, Settlement} from "../src/Types.sol";
+import {Advice, Award, ModelRecord, Order, Settlement, Status} from "../src/Types.sol";
 import {Market} from "./Market.sol";
 import {SignedToken} from "./Tokens.sol";
 
@@ -100,6 +100,30 @@ contract BranchTest is Market {
             if (void_) vm.expectPartialRevert(IEscrow.AlreadyCancelled.selector);
             escrow.settle(s);
         }
+    }
+
+    /// A lock takes the place of a request to cancel: when it is given up, even after the request would have taken
+    /// effect, the order is open, and the client asks anew. Each such turn costs a prover an eighth of the collateral.
+    function test_release_LeavesNothingOfACancelBeforeTheLock() external {
+        Order memory order = newOrder(30);
+        (order.promiseBy, order.finalBy) = (uint64(START + 3 * DELAY), uint64(START + 3 * DELAY));
+        Award memory award = newAward(order, prover, 1);
+        Settlement memory s = settlement(order, award);
+        vm.prank(client);
+        escrow.requestCancel(order);
+        vm.warp(START + DELAY - 1);
+        lockIt(order, award);
+        expectNoCancel(order, IEscrow.AlreadyLocked.selector);
+        vm.warp(START + DELAY + 1);
+        vm.prank(prover);
+        escrow.release(order, award);
+        (Status status,) = escrow.stateOf(award.orderHash);
+        require(status == Status.None, "something is left of the cancel");
+        vm.prank(client);
+        escrow.requestCancel(order);
+        vm.warp(START + 2 * DELAY + 1);
+        vm.expectPartialRevert(IEscrow.AlreadyCancelled.selector);
+        escrow.settle(s);
     }
 
     function test_lock_Refusals() external {
