@@ -228,15 +228,15 @@ async def test_circuits_with_silent_handshakes_are_bounded_and_end() -> None:
 async def test_all_who_come_by_a_relay_count_as_one_subnet() -> None:
     limits = replace(RELAYED, connections_per_subnet=2)
     async with relay_node() as relay, hidden(relay, limits=limits) as node, AsyncExitStack() as stack:
-        strangers = [await stack.enter_async_context(transport(listen=None)) for _ in range(4)]
-        came = 0
-        for stranger in strangers:
-            try:
-                await reach(stranger, by(relay, node.peer_id))
-                came += 1
-            except NetworkError:
-                pass
-        assert came == 2 and node.door.seated == 2 and node.door.counters["subnet_full"] == 2
+        one, two, three = [
+            await stack.enter_async_context(transport(listen=None, limits=RELAYED)) for _ in range(3)
+        ]
+        await answered(one, by(relay, node.peer_id))
+        await answered(two, by(relay, node.peer_id))
+        while node.door.counters["subnet_full"] < 2:
+            with pytest.raises(NetworkError):
+                await reach(three, by(relay, node.peer_id))
+        assert node.door.seated == 2 and connected(node) == {relay.peer_id, one.peer_id, two.peer_id}
 
 
 async def test_a_ban_costs_the_relay_by_which_the_peer_came() -> None:

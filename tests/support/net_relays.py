@@ -27,8 +27,8 @@ from protocol.errors import NetworkError
 
 Answer = Callable[[INetStream, HopMessage], Awaitable[None]]
 SECONDS = 60.0
-RELAYED = replace(QUICK, handshake_timeout=60.0)
-"""For nodes that share a busy machine with the test: a handshake by a relay takes many turns."""
+RELAYED = replace(QUICK, handshake_timeout=60.0, ping_interval=30.0)
+"""For nodes that share a busy machine with the test: what goes by a relay takes many turns."""
 
 
 def relay_node(
