@@ -12,6 +12,7 @@ import httpx
 from eth_account import Account as EthAccount
 
 from contracts.reverts import contract_error
+from protocol import bounded_json
 from protocol.errors import DeploymentError, RpcDownError, RpcMalformedError, RpcRefusedError, RpcTimeoutError
 from protocol.signing import Account
 
@@ -49,13 +50,13 @@ class Rpc:
         self._next_id += 1
         request = {"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": parameters}
         try:
-            answer = self._http.post("", json=request).json()
+            answer = bounded_json.loads(self._http.post("", json=request).content)
         except httpx.TimeoutException as error:
             raise RpcTimeoutError(f"{method} was not answered in {_REQUEST_SECONDS:.0f} s.") from error
         except httpx.HTTPError as error:
             raise RpcDownError(f"Nobody answers at the RPC's address ({type(error).__name__}).") from error
         except ValueError as error:
-            raise RpcMalformedError(f"The answer to {method} is not JSON.") from error
+            raise RpcMalformedError(f"The answer to {method} is not JSON, or nests without end.") from error
         if not isinstance(answer, Mapping) or ("result" not in answer and "error" not in answer):
             raise RpcMalformedError(f"The answer to {method} is not JSON-RPC.")
         if "error" in answer:

@@ -7,7 +7,7 @@
 | SIM-2: an order is paid at most once, and never after a refund | safety | I3, I4 |
 | SIM-3: a payment has a valid proof token that names its payout and settler | safety | I2 |
 | SIM-4: a payment keeps within the order's cap, the client's signature and the deadlines | safety | I5 |
-| SIM-5: no honest prover loses collateral that could reach the chain, and prove, from its lock to its promise | safety | I5 |
+| SIM-5: no honest prover loses collateral that could reach the chain, and prove, from lock to promise | safety | I5 |
 | SIM-6: every order ends, and a lock ends soon after the order's last second | liveness | |
 | SIM-7: a fair order that is placed after healing is settled; refunded if a liar locked it | liveness | |
 | SIM-8: every balance is what the log of deposits, locks, payments and refunds makes it | safety | I5 |

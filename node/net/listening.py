@@ -8,6 +8,7 @@ import os
 import secrets
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import multiaddr  # type: ignore[import-untyped]
@@ -66,8 +67,17 @@ def dialable(addresses: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(expanded))
 
 
-def write_addresses(path: Path, addresses: Sequence[str]) -> None:
-    """Write the node's full addresses to `path`, one a line, whole or not at all."""
+def write_addresses(path: Path, addresses: Sequence[str]) -> bool:
+    """Write the node's full addresses to `path`, one a line, whole or not at all; return whether it could.
+
+    Others on this machine read the file. A node that cannot write it, on a full disk say, goes on without.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    temporary.write_text("".join(f"{address}\n" for address in addresses), encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text("".join(f"{address}\n" for address in addresses), encoding="utf-8")
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        return False
+    return True

@@ -228,8 +228,8 @@ class Transport(StreamGate):
 
     def addresses_changed(self) -> None:
         """Say anew where this node is reachable."""
-        if self._address_file is not None:
-            write_addresses(self._address_file, self.addresses)
+        if self._address_file is not None and not write_addresses(self._address_file, self.addresses):
+            log.warning("the file of this node's addresses cannot be written", file=str(self._address_file))
 
     def went_down(self) -> None:
         """The host stops or died (called by live.py)."""

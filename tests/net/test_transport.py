@@ -237,6 +237,16 @@ async def test_the_real_port_is_written_where_others_find_it(tmp_path: Path) -> 
         assert "/tcp/0/" not in node.addresses[0]
 
 
+async def test_a_file_of_addresses_that_cannot_be_written_leaves_the_node_up(tmp_path: Path) -> None:
+    path = tmp_path / "addresses"
+    path.mkdir()  # as good as a full disk
+    node = Transport(fresh(), [LOOPBACK], network_tag="test", address_file=path, limits=QUICK)
+    node.add_handler(ECHO, echo, max_request=1000, timeout=2.0)
+    async with node.running(), transport() as client:
+        assert await client.request(node.addresses[0], ECHO, b"x", 100, HANG_GUARD) == b"echo x"
+    assert [left.name for left in tmp_path.iterdir()] == ["addresses"]
+
+
 async def test_requests_to_a_peer_that_is_not_connected_yet_dial_it_once() -> None:
     async with transport() as server, transport() as client:
         answers: list[bytes] = []
