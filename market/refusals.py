@@ -41,6 +41,7 @@ GAS_ROSE = "PM-REF-032"
 NOT_INTRODUCED = "PM-REF-033"
 VERIFIER_NOT_ALLOWED = "PM-REF-034"
 MODEL_MISMATCH = "PM-REF-035"
+CHAIN_UNREACHABLE = "PM-REF-036"
 
 MEANINGS: dict[str, tuple[str, str]] = {
     UNKNOWN_PROGRAM: ("the node does not serve this program", "ask its operator to pull the bundle"),
@@ -83,6 +84,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
         "the program is of another proof system, whose verifier contract the node's operator has not allowed",
         "ask a node that allows it, or use a program that proofmesh compiled",
     ),
+    CHAIN_UNREACHABLE: ("the node cannot ask the chain just now", "the client starts a new auction"),
     DISK_FULL: ("the node's disk takes nothing new", "try another node; its operator has to free space"),
 }
 
@@ -95,6 +97,7 @@ PASSING = frozenset({
     EXPOSURE_EXCEEDED,
     LOCK_FAILED,
     GAS_ROSE,
+    CHAIN_UNREACHABLE,
     UNREACHABLE,
     RATE_LIMITED,
 })

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import structlog
+
 from market import refusals
 from node.chain_view import ChainView
+from protocol.errors import ChainError
 from protocol.scalars import ZERO_HASH
 from protocol.statement import GROTH16_BN254
 from protocol.structs import Order
+
+log = structlog.get_logger("proofmesh.prover")
 
 MOST_PAIRS = 4_096
 """Pairs of program and model that are remembered; both are what they are for ever, so they are asked for once."""
@@ -27,11 +32,14 @@ class OrderTerms:
         self._royalties: OrderedDict[tuple[bytes, bytes], int] = OrderedDict()
 
     async def fault(self, order: Order) -> str:
-        """Return the code of the refusal that an order deserves; nothing if it can be paid for.
+        """Return the code of the refusal that an order deserves; nothing if it can be paid for."""
+        try:
+            return await self._fault(order)
+        except ChainError as error:
+            log.warning("an award cannot be judged", code=error.code, reason=error.message)
+            return refusals.CHAIN_UNREACHABLE
 
-        Raises:
-            ChainError: the chain cannot be asked.
-        """
+    async def _fault(self, order: Order) -> str:
         pair = order.program_id, order.model_id
         if pair not in self._royalties:
             program = await self._chain.registered(order.program_id)

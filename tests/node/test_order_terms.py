@@ -19,7 +19,7 @@ from node.journal import Journal
 from node.order_terms import OrderTerms
 from node.settings import Settings
 from protocol.binding import market_binding
-from protocol.errors import RegistrationRefusal, TermsRefusal
+from protocol.errors import RegistrationRefusal, RpcDownError, TermsRefusal
 from protocol.structs import Order
 
 CLIENT, PROVER = map(account, ("client", "prover"))
@@ -114,6 +114,13 @@ async def test_a_prover_sees_beforehand_what_would_not_be_paid(
             monkeypatch.setattr(view, "registered", noted)
             monkeypatch.setattr(view, "allows_dev", no)
             assert await terms.fault(good) == "" and not asked
+            async def down(program_id: bytes) -> object:
+                raise RpcDownError("Nobody answers.")
+
+            unseen = OrderTerms(view)
+            monkeypatch.setattr(view, "registered", down)
+            assert await unseen.fault(good) == refusals.CHAIN_UNREACHABLE in refusals.PASSING
+            monkeypatch.setattr(view, "registered", noted)
             # Of another deployment, which takes no development keys.
             assert await OrderTerms(view).fault(good) == refusals.UNKNOWN_PROGRAM
             assert len(asked) == 1
