@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import pytest
@@ -396,16 +395,21 @@ async def test_a_circuit_ends_when_it_had_its_share_and_a_new_one_may_be_made(li
 
 
 async def test_all_circuits_share_one_bandwidth() -> None:
-    each, rate = 2**17, 2**17
-    async with relay_node(relaying(bandwidth=Rate(per_second=rate, burst=1))) as relay, hidden(relay) as node:
-        node.add_handler("/test/1/take", echo, max_request=each)
+    rate, burst = 2**13, 2**10
+    async with relay_node(relaying(bandwidth=Rate(per_second=rate, burst=burst))) as relay, hidden(relay) as node:
+        node.add_handler("/test/1/take", echo, max_request=2**11)
+        began = trio.current_time()
+
+        async def ask(client: Transport) -> None:
+            while relay.counters["relayed_bytes"] < 4 * rate:
+                with suppress(NetworkError):
+                    await client.request(by(relay, node.peer_id), "/test/1/take", bytes(2**11), 2**12, HANG_GUARD)
+
         async with transport(listen=None) as one, transport(listen=None) as two:
-            began = trio.current_time()
             async with trio.open_nursery() as nursery:
-                for client in (one, two):
-                    ask = partial(client.request, by(relay, node.peer_id), "/test/1/take", bytes(each), 2 * each)
-                    nursery.start_soon(partial(ask, timeout=HANG_GUARD))
-            assert trio.current_time() - began > 3.5  # 4 x each, there and back
+                nursery.start_soon(ask, one)
+                nursery.start_soon(ask, two)
+            assert relay.counters["relayed_bytes"] <= burst + rate * (trio.current_time() - began)
 
 
 async def test_a_target_that_answers_a_relay_with_garbage_pays_itself() -> None:

@@ -15,8 +15,8 @@ from libp2p.relay.circuit_v2.config import RelayConfig, RelayRole
 from libp2p.relay.circuit_v2.protocol import CircuitV2Protocol
 from libp2p.relay.circuit_v2.transport import CircuitV2Transport
 from libp2p.tools.anyio_service import background_trio_service
-from net_peers import ECHO, LOOPBACK, QUICK, Open, transport, until
-from net_relays import by, hidden, relay_node
+from net_peers import ECHO, HANG_GUARD, LOOPBACK, QUICK, Open, transport, until
+from net_relays import RELAYED, answered, by, hidden, reach, relay_node
 
 from node.net.frames import FramedStream
 from node.net.host import build
@@ -39,17 +39,20 @@ async def test_another_client_reserves_at_our_relay_and_reaches_our_node_by_it()
         await theirs.dial(multiaddr.Multiaddr(node.addresses[0]))
         stream = await host.new_stream(ID.from_base58(node.peer_id), [TProtocol(node._protocol(ECHO))])
         frames = FramedStream(stream)
-        await frames.write_frame(b"1", 10, 5)
-        assert await frames.read_frame(100, 5) == b"echo 1"
+        await frames.write_frame(b"1", 10, HANG_GUARD)
+        assert await frames.read_frame(100, HANG_GUARD) == b"echo 1"
         peer = str(host.get_id())  # it reserved before it asked for the circuit
         assert relay.relay is not None and relay.relay.holds(peer)
         async with transport(listen=None) as client:
-            assert await client.connect(by(relay, peer)) == peer
+            assert await reach(client, by(relay, peer)) == peer
 
 
 async def test_our_nodes_reach_each_other_by_another_relay() -> None:
     async with other_host(LOOPBACK, serves=True) as (host, _):
         relay = f"{host.get_transport_addrs()[0]}/p2p/{host.get_id()}"
-        async with transport(listen=None, relays=[relay]) as node, transport(listen=None) as client:
+        async with (
+            transport(listen=None, relays=[relay], limits=RELAYED) as node,
+            transport(listen=None, limits=RELAYED) as client,
+        ):
             await until(lambda: node.reservations.addresses)
-            assert await client.request(node.addresses[0], ECHO, b"1", 100) == b"echo 1"
+            await answered(client, node.addresses[0])
