@@ -148,6 +148,10 @@ async def test_a_node_dials_nobody_through_itself() -> None:
         f"/ip4/192.0.2.1/udp/4001/quic-v1/p2p/{RELAY}/p2p-circuit/p2p/{PEER}",
         f"{AT}/p2p-circuit/p2p/{PEER}\n",
     ],
+    ids=[
+        "no relay", "no host", "no relay's id", "no peer", "through itself", "two circuits", "a circuit twice",
+        "a host behind", "another transport", "a line's end",
+    ],
 )
 async def test_only_one_form_of_circuit_is_an_address(address: str) -> None:
     with pytest.raises(AddressError):
