@@ -23,7 +23,7 @@ from node.external_programs import MOST_PROGRAMS, ExternalPrograms
 from node.journal import Journal
 from node.model_history import history_of
 from node.runtime import tariff_of
-from node.settings import ProverSettings, Settings
+from node.settings import ProverSettings
 from protocol.errors import RpcMalformedError
 from protocol.statement import external_program_id
 
@@ -39,17 +39,9 @@ def external(chain: Market) -> External:
     return register_external(chain)
 
 
-def _settings(chain: Market, folder: Path) -> Settings:
-    deployed = chain.deployment
-    return Settings(
-        data_dir=folder, rpc_url=chain.url, chain_id=deployed.chain_id, escrow=deployed.escrow,
-        registry=deployed.registry, poll_ms=20, confirmations=1,
-    )  # fmt: skip
-
-
 async def test_the_registry_is_read_again_for_what_is_new(chain: Market, external: External, tmp_path: Path) -> None:
     with Journal(tmp_path / "journal") as journal:
-        async with open_chain(_settings(chain, tmp_path), account("prover"), journal) as view:
+        async with open_chain(chain.settings(tmp_path), account("prover"), journal) as view:
             known = ExternalPrograms(view)
             assert known.verifier_of(external.program_id) == b""
             await known.look()
@@ -72,7 +64,7 @@ async def test_a_log_that_no_contract_writes_is_an_error_of_the_rpc(
 ) -> None:
     """Not one that ends the node: what asks again and again takes it for an RPC that fails."""
     with Journal(tmp_path / "journal") as journal:
-        async with open_chain(_settings(chain, tmp_path), account("prover"), journal) as view:
+        async with open_chain(chain.settings(tmp_path), account("prover"), journal) as view:
             (good, _), *_ = await view.past("Registry", VerifierRegistered)
 
             async def cut(where: object, first: int) -> list[Log]:
@@ -124,5 +116,5 @@ def test_who_registers_without_end_pushes_out_the_oldest() -> None:
 
 def test_the_list_of_the_settings_reaches_the_tariff(chain: Market, tmp_path: Path) -> None:
     listed = ProverSettings(verifiers=("0x" + "0a" * 32, "0B" * 32))
-    chosen = _settings(chain, tmp_path).model_copy(update={"prover": listed})
+    chosen = chain.settings(tmp_path).model_copy(update={"prover": listed})
     assert tariff_of(chosen).verifiers == {b"\x0a" * 32, b"\x0b" * 32}

@@ -18,7 +18,6 @@ from node.bundle_store import BundleStore, program_of
 from node.chain_view import open_chain
 from node.journal import Journal
 from node.model_choice import ModelBrokenError, ModelNotOfBundleError, SeveralPublishersError, model_of
-from node.settings import Settings
 
 BUNDLE, PROGRAM, OTHER_PROGRAM = b"\x01" * 32, b"\x02" * 32, b"\x03" * 32
 PUBLISHER, SQUATTER = account("publisher"), account("squatter")
@@ -61,16 +60,13 @@ def test_one_publishers_first_record_is_the_bundles_and_others_are_of_other_bund
 async def test_a_bundle_is_ordered_by_its_model_until_that_is_squatted_or_said_to_be_broken(tmp_path: Path) -> None:
     bundle = await trio.to_thread.run_sync(small_bundle, tmp_path / "published")
     with market(("squatter",)) as chain, Journal(tmp_path / "journal") as journal:
-        program, deployed = program_of(bundle.manifest), chain.deployment
+        program = program_of(bundle.manifest)
         words = (program.verifying_key, program.layout, program.setup_id, program.dev)
         chain.register(PUBLISHER, bindings.register_program(program.proof_system, *words))
         record = model_record(program.id(), bundle_id=bundle.id)
         model = bindings.model_id(PUBLISHER.address, record)
         chain.register(PUBLISHER, bindings.publish_model(record))
-        settings = Settings(
-            data_dir=tmp_path, rpc_url=chain.url, chain_id=deployed.chain_id, escrow=deployed.escrow,
-            registry=deployed.registry, poll_ms=20, confirmations=1,
-        )  # fmt: skip
+        settings = chain.settings(tmp_path)
         async with open_chain(settings, SQUATTER, journal) as view:
             store = BundleStore(tmp_path / "bundles")
             for name in (str(bundle.folder), bundle.id.hex(), model.hex()):

@@ -17,7 +17,6 @@ from market import refusals
 from node.chain_view import open_chain
 from node.journal import Journal
 from node.order_terms import OrderTerms
-from node.settings import Settings
 from protocol.binding import market_binding
 from protocol.errors import RegistrationRefusal, RpcDownError, TermsRefusal
 from protocol.structs import Order
@@ -88,11 +87,7 @@ def test_the_escrow_locks_what_it_will_not_pay_and_burns_the_collateral(
 async def test_a_prover_sees_beforehand_what_would_not_be_paid(
     chain: Market, external: External, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deployed = chain.deployment
-    settings = Settings(
-        data_dir=tmp_path, rpc_url=chain.url, chain_id=deployed.chain_id, escrow=deployed.escrow,
-        registry=deployed.registry, poll_ms=20, confirmations=1,
-    )  # fmt: skip
+    settings = chain.settings(tmp_path)
     with Journal(tmp_path / "journal") as journal:
         async with open_chain(settings, PROVER, journal) as view:
             terms = OrderTerms(view)

@@ -20,7 +20,6 @@ from node.chain_view import open_chain
 from node.journal import Journal
 from node.receipt import Receipt, check_offline
 from node.receipt_store import ReceiptStore
-from node.settings import Settings
 from protocol.errors import RpcMalformedError
 from protocol.scalars import ZERO_HASH
 
@@ -60,11 +59,7 @@ def batch(jobs: Sequence[Settlement]) -> bytes:
 
 async def kept(chain: Market, folder: Path, s: Settlement, transaction_hash: bytes) -> Receipt:
     """What the client's node keeps of a settlement."""
-    deployed = chain.deployment
-    settings = Settings(
-        data_dir=folder, rpc_url=chain.url, chain_id=deployed.chain_id, escrow=deployed.escrow,
-        registry=deployed.registry, poll_ms=20, confirmations=1,
-    )  # fmt: skip
+    settings = chain.settings(folder)
     with Journal(folder / "journal") as journal:
         async with open_chain(settings, CLIENT, journal) as view:
             store = ReceiptStore(folder / "receipts", view, CLIENT)

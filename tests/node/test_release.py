@@ -17,7 +17,6 @@ from market.effects import SubmitLock, SubmitRelease
 from market.events import ChainLocked, ChainReleased, ChainUndone, JobEvent
 from node.chain_view import open_chain
 from node.journal import Journal
-from node.settings import Settings
 from node.settlement import Transactions
 
 CLIENT, PROVER = map(account, ("client", "prover"))
@@ -42,15 +41,7 @@ async def test_a_release_is_sent_once_and_heard_and_undone_with_its_block(chain:
     order = chain.order(CLIENT.address, 1, collateral=8 * 10**15)
     award = chain.award(order, PROVER.address)
     of, heard = award.order_hash, list[JobEvent]()
-    settings = Settings(
-        data_dir=tmp_path,
-        rpc_url=chain.url,
-        chain_id=chain.deployment.chain_id,
-        escrow=chain.deployment.escrow,
-        registry=chain.deployment.registry,
-        poll_ms=20,
-        confirmations=1,
-    )
+    settings = chain.settings(tmp_path)
     async with open_chain(settings, PROVER, Journal(tmp_path / "journal")) as view:
         assert view._sender is not None
         view._sender._policy = replace(view._sender._policy, final=6)  # kept alive for longer than it takes to be told

@@ -12,7 +12,6 @@ from contracts import bindings
 from market.events import ChainLocked, ChainReleased, JobEvent
 from node.chain_view import open_chain
 from node.journal import Journal
-from node.settings import Settings
 from protocol.eip712 import digest
 
 CLIENT, PROVER = map(account, ("client", "prover"))
@@ -26,11 +25,8 @@ async def test_a_lock_that_is_given_up_is_told_as_one_that_is_gone(tmp_path: Pat
         award, order_hash = chain.award(order, PROVER.address), digest(chain.network, order)
         chain.send(PROVER, bindings.lock(order, award, CLIENT.sign(chain.network, award)))
         chain.send(PROVER, bindings.release(order, award))
-        deployed, heard = chain.deployment, list[JobEvent]()
-        settings = Settings(
-            data_dir=tmp_path, rpc_url=chain.url, chain_id=deployed.chain_id, escrow=deployed.escrow,
-            registry=deployed.registry, poll_ms=20, confirmations=1,
-        )  # fmt: skip
+        heard = list[JobEvent]()
+        settings = chain.settings(tmp_path)
         async with open_chain(settings, PROVER, journal) as view, trio.open_nursery() as nursery:
             await nursery.start(view.follow, heard.append)
             assert view.ledger.lock_of(order_hash) is None

@@ -18,7 +18,6 @@ from contracts import bindings
 from market.effects import SubmitLock, SubmitSettlement
 from node.chain_view import ChainView, open_chain
 from node.journal import Journal
-from node.settings import Settings
 from node.settlement import Transactions
 from protocol.errors import ChainError
 from protocol.structs import Award, Order
@@ -39,15 +38,7 @@ def chain() -> Iterator[Market]:
 @asynccontextmanager
 async def opened(chain: Market, folder: Path) -> AsyncIterator[tuple[Proxy, ChainView]]:
     async with proxy(chain.url) as between:
-        settings = Settings(
-            data_dir=folder,
-            rpc_url=between.url,
-            chain_id=chain.deployment.chain_id,
-            escrow=chain.deployment.escrow,
-            registry=chain.deployment.registry,
-            poll_ms=20,
-            confirmations=1,
-        )
+        settings = chain.settings(folder, between.url)
         async with open_chain(settings, PROVER, Journal(folder / "journal")) as view:
             yield between, view
 

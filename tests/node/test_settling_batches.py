@@ -21,7 +21,6 @@ from market.events import SettlementFailed
 from node import batch_gas
 from node.chain_view import open_chain
 from node.journal import Journal
-from node.settings import Settings
 from node.settlement import Transactions
 
 CLIENT, SECOND, PROVER, VERIFIER = map(account, ("client", "second client", "prover", "verifier"))
@@ -55,15 +54,7 @@ async def perform(chain: Market, folder: Path, jobs: list[Settlement]) -> list[S
         )
         for s in jobs
     )
-    settings = Settings(
-        data_dir=folder,
-        rpc_url=chain.url,
-        chain_id=chain.deployment.chain_id,
-        escrow=chain.deployment.escrow,
-        registry=chain.deployment.registry,
-        poll_ms=20,
-        confirmations=1,
-    )
+    settings = chain.settings(folder)
     async with open_chain(settings, VERIFIER, Journal(folder / "journal")) as view:
         events = await Transactions(view).settle_batch(SubmitBatch(parts[0].order_hash, parts))
     assert all(isinstance(event, SettlementFailed) for event in events)

@@ -25,7 +25,6 @@ from node.journal import Journal
 from node.ledger import Ledger
 from node.role_shell import RoleShell
 from node.runtime import Node
-from node.settings import Settings
 from node.settlement import Transactions
 from node.taken_back import taken_back
 
@@ -54,16 +53,7 @@ async def test_a_payment_whose_block_is_undone_is_taken_back_and_paid_again_once
     order = chain.order(CLIENT.address, 1)
     s = chain.settlement(CLIENT, order, chain.award(order, PROVER.address), PROVER.address)
     of, heard = s.award.order_hash, list[JobEvent]()
-    deployed = chain.deployment
-    settings = Settings(
-        data_dir=tmp_path,
-        rpc_url=chain.url,
-        chain_id=deployed.chain_id,
-        escrow=deployed.escrow,
-        registry=deployed.registry,
-        poll_ms=20,
-        confirmations=1,
-    )
+    settings = chain.settings(tmp_path)
     async with open_chain(settings, PROVER, Journal(tmp_path / "journal")) as view:
         assert view._sender is not None
         # Kept alive for longer than it takes to be told of.

@@ -24,6 +24,7 @@ from contracts.deployment import Deployment, Terms
 from contracts.events import Event, decode_event
 from contracts.records import ModelRecord, OrderState, Settlement
 from contracts.rpc import Rpc
+from node.settings import Settings
 from protocol.binding import market_binding
 from protocol.eip712 import digest
 from protocol.scalars import BN254_SCALAR_ORDER, ZERO_HASH
@@ -98,6 +99,18 @@ class Market:
 
     def set_time(self, timestamp: int) -> None:
         freeze_time(self.rpc, timestamp)
+
+    def settings(self, folder: Path, rpc_url: str = "") -> Settings:
+        """The settings of a node in `folder` that follows this market, or what is in front of it."""
+        return Settings(
+            data_dir=folder,
+            rpc_url=rpc_url or self.url,
+            chain_id=self.deployment.chain_id,
+            escrow=self.deployment.escrow,
+            registry=self.deployment.registry,
+            poll_ms=20,
+            confirmations=1,
+        )
 
     def send(self, sender: Account, data: bytes, value: int = 0) -> dict[str, Any]:
         return self.rpc.transact(sender, self.deployment.escrow, data, value)
