@@ -262,6 +262,7 @@ class ChainUndone(JobEvent):
     """
 
 
+CHAIN_EVENTS: tuple[type[JobEvent], ...] = (ChainLocked, ChainSettled, ChainExpired, ChainReleased, ChainUndone)
 CLIENT_EVENTS: tuple[type[Event], ...] = (
     Tick,
     OrderPlaced,
@@ -269,11 +270,7 @@ CLIENT_EVENTS: tuple[type[Event], ...] = (
     RefusalReceived,
     AwardAccepted,
     CancelAsked,
-    ChainLocked,
-    ChainSettled,
-    ChainExpired,
-    ChainReleased,
-    ChainUndone,
+    *CHAIN_EVENTS,
 )
 PROVER_EVENTS: tuple[type[Event], ...] = (
     Tick,
@@ -291,11 +288,7 @@ PROVER_EVENTS: tuple[type[Event], ...] = (
     LockFailed,
     VerifierAnswered,
     SettlementFailed,
-    ChainLocked,
-    ChainSettled,
-    ChainExpired,
-    ChainReleased,
-    ChainUndone,
+    *CHAIN_EVENTS,
 )
 VERIFIER_EVENTS: tuple[type[Event], ...] = (
     Tick,
@@ -303,9 +296,5 @@ VERIFIER_EVENTS: tuple[type[Event], ...] = (
     ProofReceived,
     ProofChecked,
     SettlementFailed,
-    ChainLocked,
-    ChainSettled,
-    ChainExpired,
-    ChainReleased,
-    ChainUndone,
+    *CHAIN_EVENTS,
 )

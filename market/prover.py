@@ -47,6 +47,7 @@ from market.effects import (
     Unexpected,
 )
 from market.events import (
+    CHAIN_EVENTS,
     PROVER_EVENTS,
     AwardReceived,
     ChainExpired,
@@ -98,7 +99,7 @@ GAS_PATIENCE = 12 * SECOND
 SETTLE_GRACE = 2 * SECOND
 """How long after the last instant a block is waited for that came in time."""
 
-CHAIN_EVENTS = (ChainLocked, ChainReleased, ChainSettled, ChainExpired, ChainUndone)
+
 Effects = tuple[Effect, ...]
 Step = tuple[State, Effects]
 

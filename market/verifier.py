@@ -30,6 +30,7 @@ from market.effects import (
     Unexpected,
 )
 from market.events import (
+    CHAIN_EVENTS,
     VERIFIER_EVENTS,
     ChainExpired,
     ChainLocked,
@@ -123,7 +124,7 @@ def transition(state: State, event: Event) -> Step:
         return TABLE.get((job.phase, type(event)), _unexpected)(state, job, event)
     if isinstance(event, ProofReceived):
         return _proof_received(state, event)
-    if isinstance(event, (ChainLocked, ChainReleased, ChainSettled, ChainExpired, ChainUndone)):
+    if isinstance(event, CHAIN_EVENTS):
         return state, ()
     return state, (Unexpected(event.order_hash, type(event).__name__, "unknown"),)
 

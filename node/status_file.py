@@ -41,7 +41,7 @@ async def keep_status(
 def read_status(folder: DataFolder) -> dict[str, Any] | None:
     """Return the last status, None if there is none."""
     try:
-        found: dict[str, Any] = bounded_json.loads((folder.status).read_text())
+        found: dict[str, Any] = bounded_json.loads(folder.status.read_text())
     except (OSError, ValueError):
         return None
     return found
